@@ -1,0 +1,1 @@
+"""Load on a running stack: it talks HTTP only and knows neither plane."""
