@@ -1,0 +1,1 @@
+"""The engine of one replica: its arguments, its start, its end."""

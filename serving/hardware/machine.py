@@ -1,0 +1,114 @@
+"""One machine shape: what a deployment runs on, every figure with its source."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from serving.documents import Strict, read_document
+from serving.errors import InvalidDocument, UnknownMachine, nearest
+
+SHIPPED = Path(__file__).resolve().parent / "machines"
+GIB = 1024**3
+
+
+class Figure(Strict):
+    """A number and where it is from."""
+
+    value: PositiveFloat
+    source: str
+
+
+class Gpu(Strict):
+    """One accelerator."""
+
+    name: str
+    ray_accelerator_type: str
+    """What Ray calls it, for placement."""
+    memory_gib: Figure
+    """What the driver offers to a process, less than the name on the box."""
+    bandwidth_gb_s: Figure
+    """Memory bandwidth in 10^9 bytes a second."""
+    bf16_tflops: Figure
+    """Dense, without sparsity."""
+    fp8_tflops: Figure | None
+    """Dense; None where the hardware has no FP8."""
+
+
+class Machine(Strict):
+    """A shape of one or more equal nodes, with or without accelerators."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
+    title: str
+    nodes: PositiveInt
+    gpus_per_node: Annotated[int, Field(ge=0)]
+    gpu: Gpu | None
+    host_memory_gib: Figure | None
+    """Memory of one node. Where there are no GPUs, weights and KV cache live in it."""
+    link_within_node_gb_s: Figure | None
+    """Bandwidth of one GPU to the others of its node, in 10^9 bytes a second, one way."""
+    link_between_nodes_gb_s: Figure | None
+    """Bandwidth of one GPU to other nodes, likewise."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.gpus_per_node > 0) != (self.gpu is not None):
+            raise ValueError("gpu: describe it where gpus_per_node is above 0, else write null")
+        if self.gpu is None and self.host_memory_gib is None:
+            raise ValueError("host_memory_gib: is needed where there is no GPU; add it")
+        if (self.gpus_per_node > 1) != (self.link_within_node_gb_s is not None):
+            raise ValueError("link_within_node_gb_s: give it for several GPUs a node, else null")
+        if (self.nodes > 1) != (self.link_between_nodes_gb_s is not None):
+            raise ValueError("link_between_nodes_gb_s: give it for several nodes, else null")
+        return self
+
+    @classmethod
+    def load(cls, name: str | Path, folder: Path = SHIPPED) -> Self:
+        """The shape with this id, or the one described in a YAML file of the user's.
+
+        Args:
+            name: an id such as `8xh200`, or a path that ends in .yaml or .yml.
+            folder: where the shipped shapes lie.
+
+        Raises:
+            UnknownMachine: no shape has this id.
+            InvalidDocument: the file is wrong.
+        """
+        path = Path(name)
+        if path.suffix in {".yaml", ".yml"}:
+            return read_document(path, cls)
+        known = cls.ids(folder)
+        wanted = str(name).strip().lower()
+        if wanted not in known:
+            raise UnknownMachine(
+                f"no machine shape is called `{name}`; {nearest(str(name), known)}; "
+                "for one of your own give the path of its YAML file"
+            )
+        path = folder / f"{wanted}.yaml"
+        machine = read_document(path, cls)
+        if machine.id != wanted:
+            raise InvalidDocument(
+                f"{path}: id is `{machine.id}`; call the file {machine.id}.yaml or change the id"
+            )
+        return machine
+
+    @staticmethod
+    def ids(folder: Path = SHIPPED) -> list[str]:
+        """Ids of the shapes in a folder, sorted."""
+        return sorted(path.stem for path in folder.glob("*.yaml"))
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether the engine runs on the processors."""
+        return self.gpu is None
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of all nodes."""
+        return self.nodes * self.gpus_per_node
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory in bytes that weights and KV cache share: of one GPU, or of one CPU node."""
+        figure = self.host_memory_gib if self.gpu is None else self.gpu.memory_gib
+        return 0 if figure is None else int(figure.value * GIB)
