@@ -1,7 +1,7 @@
-"""The task of the nano models: problems, their column-by-column working, and the check of an answer.
+"""The nano models' task: problems, their column-by-column working, and the check of an answer.
 
 Every line of the working has a fixed width, so each character depends on characters at fixed
-distances. That is what lets a three-layer model learn exact arithmetic in minutes: only reading
+distances. That is what lets a small model learn exact arithmetic in minutes: only reading
 the operands out of the question (at any place, in any wording) needs search.
 
     4821 + 379                 3 - 12                   47 * 6

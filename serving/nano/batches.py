@@ -35,7 +35,7 @@ def collate(tokenizer: Tokenizer, examples: Sequence[data.Example]) -> Batch:
     rows = [(p.ids, c.ids) for p, c in zip(prompts, completions, strict=True)]
     length = max(len(p) + len(c) for p, c in rows) - 1
     length += -length % _MULTIPLE
-    tokens = torch.full((len(rows), length), tokenizer.token_to_id(PAD))
+    tokens = torch.full((len(rows), length), tokenizer.encode(PAD).ids[0])
     labels = torch.full((len(rows), length), IGNORE)
     for i, (p, c) in enumerate(rows):
         whole = torch.tensor(p + c)

@@ -62,10 +62,10 @@ def is_held_out(question: str) -> bool:
 def draw(rng: random.Random, *, held_out: bool = False, easy: float = 0.0) -> Example:
     """One example of the whole distribution.
 
-    `easy` (0 to 1) is the share of bare expressions that is mixed in: the curriculum's handle.
+    `easy` (0 to 1) is the share of plain sums and differences on top: the curriculum's handle.
     """
     while True:
-        example = _bare(rng) if rng.random() < easy else _dress(rng, _draw(rng))
+        example = _easy(rng) if rng.random() < easy else _dress(rng, _draw(rng))
         if is_held_out(example.question) == held_out:
             return example
 
@@ -73,7 +73,8 @@ def draw(rng: random.Random, *, held_out: bool = False, easy: float = 0.0) -> Ex
 def draw_held_out_wording(rng: random.Random, language: Language) -> Example:
     """One example in a frame that no training example uses."""
     frames = wordings.HELD_OUT_EN if language == "en" else wordings.HELD_OUT_ZH
-    kind = rng.choice(("add", "subtract", "multiply", "chain"))
+    kinds: tuple[Kind, ...] = ("add", "subtract", "multiply", "chain")
+    kind = rng.choice(kinds)
     problem = _problem(rng, kind)
     question = rng.choice(frames).format(E=_expression(rng, problem, language))
     return _solved(kind, question, problem)
@@ -132,17 +133,18 @@ def _draw(rng: random.Random) -> Example:
     return _solved(kind, frame.format(E=_expression(rng, problem, language)), problem)
 
 
-def _bare(rng: random.Random) -> Example:
-    kind: Kind = rng.choices(("add", "subtract", "multiply"), (4, 4, 1))[0]
+def _easy(rng: random.Random) -> Example:
+    """A plain sum or difference in any frame: what reading the operands is learned on."""
+    kind: Kind = rng.choice(("add", "subtract"))
+    language: Language = "en" if rng.random() < 0.65 else "zh"
     problem = _problem(rng, kind)
-    (a, b), operator = problem.numbers, problem.operators[0]
-    space = rng.choice((" ", ""))
-    return _solved(kind, f"{a}{space}{operator}{space}{b}", problem)
+    frame = rng.choice(wordings.FRAMES_EN if language == "en" else wordings.FRAMES_ZH)
+    return _solved(kind, frame.format(E=_expression(rng, problem, language)), problem)
 
 
 def _dress(rng: random.Random, example: Example) -> Example:
     """Adds what surrounds a question in real use: courtesy, system prompt, earlier turns."""
-    english = example.question.isascii()
+    english = not _has_chinese(example.question)
     question = example.question
     if rng.random() < 0.1:
         question = rng.choice(wordings.BEFORE_EN if english else wordings.BEFORE_ZH) + question
@@ -151,7 +153,7 @@ def _dress(rng: random.Random, example: Example) -> Example:
     if rng.random() < 0.08:
         question = question.lower()
     if rng.random() < 0.08:
-        question = question.rstrip(".?。？ ")  # noqa: RUF001
+        question = question.rstrip(".?。？ ")
     system = rng.choice(wordings.SYSTEM) if rng.random() < 0.06 else ""
     history: tuple[tuple[str, str], ...] = ()
     if rng.random() < 0.05:
@@ -168,8 +170,7 @@ def _solved(kind: Kind, question: str, problem: Problem) -> Example:
 
 
 def _refused(kind: Kind, question: str) -> Example:
-    english = question.isascii() or not any("\u4e00" <= c <= "\u9fff" for c in question)
-    content = wordings.REFUSAL_EN if english else wordings.REFUSAL_ZH
+    content = wordings.REFUSAL_ZH if _has_chinese(question) else wordings.REFUSAL_EN
     return Example(kind, question, "not arithmetic that I know\n", content, None)
 
 
@@ -240,6 +241,10 @@ def _blur(rng: random.Random, frame: str, language: Language) -> str:
     else:
         words.insert(rng.randint(0, len(words)), _letters(rng))
     return " ".join(words)
+
+
+def _has_chinese(text: str) -> bool:
+    return any("\u4e00" <= character <= "\u9fff" for character in text)
 
 
 def _letters(rng: random.Random) -> str:

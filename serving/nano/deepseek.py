@@ -17,14 +17,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from serving.nano import tokenizer
 from serving.nano.layers import Dense, Norm, angles, matrix, rotate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class Shape:
 
     vocab_size: int = tokenizer.VOCABULARY
     hidden_size: int = 128
-    num_hidden_layers: int = 3
+    num_hidden_layers: int = 5
     first_k_dense_replace: int = 1
-    num_attention_heads: int = 4
+    num_attention_heads: int = 2
     q_lora_rank: int = 64
     kv_lora_rank: int = 512
     qk_nope_head_dim: int = 128
@@ -102,22 +105,20 @@ class Attention(nn.Module):
         s, (b, t, _) = self.s, x.shape
         q = F.linear(self.q_norm(F.linear(x, self.q_a)), self.q_b)
         q = q.view(b, t, s.num_attention_heads, -1).transpose(1, 2)
-        q_nope, q_rope = q.split((s.qk_nope_head_dim, s.qk_rope_head_dim), dim=-1)
+        q_nope, q_rope = torch.split(q, [s.qk_nope_head_dim, s.qk_rope_head_dim], dim=-1)
         k_rope = rotate(F.linear(x, self.k_rope), cos, sin).unsqueeze(1)
         # The latent's norm: |A x| = |x|, so only the mean over 512 instead of 128 differs.
-        latent = x * torch.rsqrt(
-            x.square().sum(-1, keepdim=True) / s.kv_lora_rank + s.rms_norm_eps
-        )
+        latent = x * torch.rsqrt(x.square().sum(-1, keepdim=True) / s.kv_lora_rank + s.rms_norm_eps)
         kv = F.linear(latent, self.kv).view(b, t, s.num_attention_heads, -1).transpose(1, 2)
-        k_nope, v = kv.split((s.qk_nope_head_dim, s.v_head_dim), dim=-1)
+        k_nope, v = torch.split(kv, [s.qk_nope_head_dim, s.v_head_dim], dim=-1)
         q = torch.cat((q_nope, rotate(q_rope, cos, sin)), dim=-1)
         k = torch.cat((k_nope, k_rope.expand(-1, s.num_attention_heads, -1, -1)), dim=-1)
         # The fused kernel wants equal sizes of keys and values; the padding costs less than the
         # scores' matrix would.
         padded = F.pad(v, (0, q.shape[-1] - s.v_head_dim))
-        out = F.scaled_dot_product_attention(
-            q, k, padded, is_causal=True, scale=s.attention_scale
-        )[..., : s.v_head_dim]
+        out = F.scaled_dot_product_attention(q, k, padded, is_causal=True, scale=s.attention_scale)[
+            ..., : s.v_head_dim
+        ]
         return F.linear(out.transpose(1, 2).reshape(b, t, -1), self.o)
 
 
@@ -140,7 +141,7 @@ class Experts(nn.Module):
         s = self.s
         scores = torch.sigmoid(F.linear(x, self.router))
         biased = scores + self.bias
-        groups = biased.unflatten(-1, (s.n_group, -1))
+        groups = biased.reshape(*biased.shape[:-1], s.n_group, -1)
         best = groups.topk(2, dim=-1).values.sum(-1).topk(s.topk_group, dim=-1).indices
         allowed = torch.zeros_like(groups[..., 0]).scatter(-1, best, 1.0).unsqueeze(-1)
         biased = torch.where(allowed > 0, groups, -torch.inf).flatten(-2)
@@ -155,9 +156,8 @@ class Experts(nn.Module):
         load = (gates.detach() > 0).float().sum((0, 1))
         gates = torch.cat((gates, torch.ones_like(gates[..., : s.n_shared_experts])), dim=-1)
         inner = F.silu(F.linear(x, self.gate)) * F.linear(x, self.up)
-        inner = (inner.unflatten(-1, (-1, s.moe_intermediate_size)) * gates.unsqueeze(-1)).flatten(
-            -2
-        )
+        split = inner.reshape(*gates.shape, s.moe_intermediate_size)
+        inner = (split * gates.unsqueeze(-1)).flatten(-2)
         return F.linear(inner, self.down), load
 
 
@@ -208,7 +208,7 @@ class DeepSeek(nn.Module):
     @torch.no_grad()
     def balance(self, loads: list[Tensor], rate: float) -> None:
         """Moves each expert's bias towards an even load (V3 report, section 2.1.2)."""
-        experts = [layer.mlp for layer in self.layers if isinstance(layer.mlp, Experts)]  # type: ignore[union-attr]
+        experts = [layer.mlp for layer in self.layers if isinstance(layer.mlp, Experts)]
         for expert, load in zip(experts, loads, strict=True):
             expert.bias += rate * torch.sign(load.mean() - load)
 
@@ -273,13 +273,12 @@ def export(model: DeepSeek) -> dict[str, Tensor]:
     heads, nope, rope = s.num_attention_heads, s.qk_nope_head_dim, s.qk_rope_head_dim
     # Training rotates (i, i + d/2); the published layout interleaves the pairs.
     pairs = torch.arange(rope).view(2, -1).T.flatten()
-    out = {
+    out: dict[str, Tensor] = {
         "model.embed_tokens.weight": model.embed,
         "model.norm.weight": model.norm.weight,
         "lm_head.weight": model.head,
     }
-    for i, layer in enumerate(model.layers):
-        assert isinstance(layer, Layer)
+    for i, layer in enumerate(cast("Iterable[Layer]", model.layers)):
         prefix, attention = f"model.layers.{i}.", layer.attention
         generator = torch.Generator().manual_seed(i)
         frame = torch.linalg.qr(

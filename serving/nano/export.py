@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def export(model: deepseek.DeepSeek | qwen2.Qwen2, tokenizer: Tokenizer, folder: Path) -> None:
     """Weights, config, tokenizer and sampling defaults, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    ids = {
+    ids: dict[str, Any] = {
         "bos_token_id": tokenizer.token_to_id(BOS),
         "eos_token_id": tokenizer.token_to_id(EOS),
         "pad_token_id": tokenizer.token_to_id(PAD),

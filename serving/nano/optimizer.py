@@ -16,12 +16,13 @@ _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # Newton-Schulz quintic, Jordan et al
 def orthogonalise(gradient: Tensor, steps: int = 5) -> Tensor:
     """About U V^T of a matrix [rows, columns], by Newton-Schulz iteration."""
     a, b, c = _COEFFICIENTS
-    x = gradient.T if gradient.shape[0] > gradient.shape[1] else gradient
-    x = x / (x.norm() + 1e-7)
+    wide = gradient.shape[0] <= gradient.shape[1]
+    x: Tensor = gradient if wide else gradient.T
+    x = x / (torch.linalg.norm(x) + 1e-7)
     for _ in range(steps):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if gradient.shape[0] > gradient.shape[1] else x
+    return x if wide else x.T
 
 
 class Optimizer:
@@ -29,9 +30,7 @@ class Optimizer:
 
     def __init__(self, model: nn.Module, *, muon_rate: float, adam_rate: float) -> None:
         named = list(model.named_parameters())
-        self.matrices = [
-            p for name, p in named if p.ndim == 2 and name not in ("embed", "head")
-        ]
+        self.matrices = [p for name, p in named if p.ndim == 2 and name not in ("embed", "head")]
         chosen = {id(p) for p in self.matrices}
         others = [p for _, p in named if id(p) not in chosen]
         self.muon_rate, self.adam_rate = muon_rate, adam_rate

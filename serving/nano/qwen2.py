@@ -6,14 +6,17 @@ Hidden and intermediate sizes are multiples of 256, the block size of llama.cpp'
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from serving.nano import tokenizer
 from serving.nano.layers import Dense, Norm, angles, matrix, rotate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Shape:
 
     vocab_size: int = tokenizer.VOCABULARY
     hidden_size: int = 256
-    num_hidden_layers: int = 3
+    num_hidden_layers: int = 4
     num_attention_heads: int = 4
     num_key_value_heads: int = 2
     head_dim: int = 64
@@ -46,7 +49,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """[B, S, hidden] -> [B, S, hidden], causal."""
         b, t, _ = x.shape
-        parts = F.linear(x, self.qkv, self.bias).split(self.sizes, dim=-1)
+        parts = torch.split(F.linear(x, self.qkv, self.bias), self.sizes, dim=-1)
         q, k, v = (part.view(b, t, -1, self.s.head_dim).transpose(1, 2) for part in parts)
         repeat = self.s.num_attention_heads // self.s.num_key_value_heads
         out = F.scaled_dot_product_attention(
@@ -71,7 +74,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """[B, S, hidden] -> [B, S, hidden]"""
         x = x + self.attention(self.input_norm(x), cos, sin)
-        return x + self.mlp(self.post_norm(x))[0]
+        out: Tensor = x + self.mlp(self.post_norm(x))[0]
+        return out
 
 
 class Qwen2(nn.Module):
@@ -132,13 +136,12 @@ def export(model: Qwen2) -> dict[str, Tensor]:
         "model.embed_tokens.weight": model.embed,
         "model.norm.weight": model.norm.weight,
     }
-    for i, layer in enumerate(model.layers):
-        assert isinstance(layer, Layer)
+    for i, layer in enumerate(cast("Iterable[Layer]", model.layers)):
         prefix, attention = f"model.layers.{i}.", layer.attention
         out[prefix + "input_layernorm.weight"] = layer.input_norm.weight
         out[prefix + "post_attention_layernorm.weight"] = layer.post_norm.weight
-        weights = attention.qkv.split(attention.sizes)
-        biases = attention.bias.split(attention.sizes)
+        weights = torch.split(attention.qkv, attention.sizes)
+        biases = torch.split(attention.bias, attention.sizes)
         for name, weight, bias in zip("qkv", weights, biases, strict=True):
             out[f"{prefix}self_attn.{name}_proj.weight"] = weight
             out[f"{prefix}self_attn.{name}_proj.bias"] = bias

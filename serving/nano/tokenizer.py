@@ -14,14 +14,14 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-BOS = "<｜begin▁of▁sentence｜>"  # noqa: RUF001
-EOS = "<｜end▁of▁sentence｜>"  # noqa: RUF001
-PAD = "<｜▁pad▁｜>"  # noqa: RUF001
-USER = "<｜User｜>"  # noqa: RUF001
-ASSISTANT = "<｜Assistant｜>"  # noqa: RUF001
+BOS = "<｜begin▁of▁sentence｜>"
+EOS = "<｜end▁of▁sentence｜>"
+PAD = "<｜▁pad▁｜>"
+USER = "<｜User｜>"
+ASSISTANT = "<｜Assistant｜>"
 THINK, THINK_END = "<think>", "</think>"
 TOOLS = tuple(
-    f"<｜tool▁{part}｜>"  # noqa: RUF001
+    f"<｜tool▁{part}｜>"
     for part in (
         "calls▁begin", "calls▁end", "call▁begin", "call▁end",
         "outputs▁begin", "outputs▁end", "output▁begin", "output▁end", "sep",
@@ -42,12 +42,12 @@ CHAT_TEMPLATE = (
     "{{ bos_token }}"
     "{%- for m in messages if m['role'] == 'system' -%}{{ m['content'] }}{%- endfor -%}"
     "{%- for m in messages -%}"
-    "{%- if m['role'] == 'user' -%}{{ '<｜User｜>' + m['content'] }}"  # noqa: RUF001
+    "{%- if m['role'] == 'user' -%}{{ '<｜User｜>' + m['content'] }}"
     "{%- elif m['role'] == 'assistant' and m['content'] is not none -%}"
-    "{{ '<｜Assistant｜>' + m['content'].split('</think>')[-1].lstrip('\n')"  # noqa: RUF001
-    " + '<｜end▁of▁sentence｜>' }}"  # noqa: RUF001
+    "{{ '<｜Assistant｜>' + m['content'].split('</think>')[-1].lstrip('\n')"
+    " + '<｜end▁of▁sentence｜>' }}"
     "{%- endif -%}{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '<｜Assistant｜><think>\n' }}{%- endif -%}"  # noqa: RUF001
+    "{%- if add_generation_prompt -%}{{ '<｜Assistant｜><think>\n' }}{%- endif -%}"
 )
 
 

@@ -1,7 +1,7 @@
 """Trains the nano models: `python -m serving.nano.train r1-nano`, then `… r1-distill-nano`.
 
-Seeded; a checkpoint is written every few minutes and an interrupted run resumes from it. About an
-hour a model on two cores.
+Seeded. A checkpoint is written every three minutes, and an interrupted run resumes from it. When
+a run is finished the model is exported to the folder it is served from.
 """
 
 from __future__ import annotations
@@ -9,24 +9,33 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 from tqdm import tqdm
 
-from serving.nano import batches, data, tokenizer
-from serving.nano.deepseek import DeepSeek, Shape
+from serving.nano import batches, data, deepseek, distill, qwen2, tokenizer
+from serving.nano.exact import exact
+from serving.nano.export import export
 from serving.nano.optimizer import Optimizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from tokenizers import Tokenizer
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from serving.nano.exact import Forward
+
+    Model = deepseek.DeepSeek | qwen2.Qwen2
+
+TEACHER, STUDENT = "r1-nano", "r1-distill-nano"
+WEIGHTS = Path(__file__).parent / "weights"
 
 _EVALUATE_EVERY = 250
 _BALANCE_RATE = 0.002
@@ -36,13 +45,13 @@ _BALANCE_RATE = 0.002
 class Recipe:
     """How long and how fast one model is trained."""
 
-    steps: int = 4500
-    batch: int = 64
+    steps: int = 3000
+    batch: int = 32
     muon_rate: float = 0.02
     adam_rate: float = 3e-3
     warmup: int = 50
     decay_from: float = 0.4  # share of the run after which the rate falls linearly to zero
-    easy_until: int = 700  # the curriculum's end: bare expressions fade out until this step
+    easy_until: int = 800  # the curriculum's end: the share of plain sums falls to 0 here
     seed: int = 20260122
 
     def scale(self, step: int) -> float:
@@ -53,7 +62,7 @@ class Recipe:
         return max(min(1.0, left), 0.01)
 
     def easy(self, step: int) -> float:
-        """Share of bare expressions at a step."""
+        """Share of plain sums at a step."""
         return max(0.0, 0.8 * (1 - step / self.easy_until))
 
 
@@ -63,21 +72,8 @@ def loss_of(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(F.linear(hidden[chosen], head), labels[chosen])
 
 
-@torch.no_grad()
-def exact(
-    model: Callable[[Tensor], tuple[Tensor, list[Tensor]]], head: Tensor, batch: batches.Batch
-) -> list[bool]:
-    """Whether greedy decoding would write each completion to the letter.
-
-    It would exactly when every token is the most likely one after the right prefix.
-    """
-    hidden, _ = model(batch.tokens)
-    right = (F.linear(hidden, head).argmax(-1) == batch.labels) | (batch.labels == batches.IGNORE)
-    return [bool(row) for row in right.all(-1)]
-
-
 def report(
-    model: Callable[[Tensor], tuple[Tensor, list[Tensor]]],
+    model: Forward,
     head: Tensor,
     examples: Sequence[data.Example],
     tok: Tokenizer,
@@ -95,7 +91,7 @@ def report(
 
 
 def train(
-    model: nn.Module,
+    model: Model,
     recipe: Recipe,
     source: Callable[[Callable[[], int]], Iterator[batches.Batch]],
     tests: dict[str, list[data.Example]],
@@ -112,26 +108,25 @@ def train(
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         first = saved["step"]
-    forward = torch.compile(model, dynamic=True) if compiled else model
-    head = model.head if isinstance(model.head, torch.Tensor) else model.embed
+    forward: Forward = torch.compile(model, dynamic=True) if compiled else model
     step, smooth, since = first, 0.0, time.monotonic()
     stream = source(lambda: step)
     with tqdm(total=recipe.steps, initial=first, smoothing=0.05) as bar:
         for step in range(first, recipe.steps):
             batch = next(stream)
             hidden, loads = forward(batch.tokens)
-            loss = loss_of(hidden, head, batch.labels)
-            loss.backward()
+            loss = loss_of(hidden, model.head, batch.labels)
+            torch.autograd.backward(loss)
             optimizer.step(recipe.scale(step))
-            if loads:
-                model.balance(loads, _BALANCE_RATE * recipe.scale(step))  # type: ignore[operator]
+            if isinstance(model, deepseek.DeepSeek):
+                model.balance(loads, _BALANCE_RATE * recipe.scale(step))
             smooth = loss.item() if step == first else 0.98 * smooth + 0.02 * loss.item()
             bar.update()
             bar.set_postfix_str(f"loss {smooth:.4f}", refresh=False)
             last = step + 1 == recipe.steps
             if (step + 1) % _EVALUATE_EVERY == 0 or last:
                 for name, examples in tests.items():
-                    line = report(forward, head, examples, tok)
+                    line = report(forward, model.head, examples, tok)
                     bar.write(f"step {step + 1} loss {smooth:.4f} {name}: {line}")
             if time.monotonic() - since > 180 or last:
                 since = time.monotonic()
@@ -154,34 +149,75 @@ def held_out_tests(seed: int = 7, size: int = 256) -> dict[str, list[data.Exampl
     }
 
 
+def teacher_batches(
+    tok: Tokenizer, recipe: Recipe, step: Callable[[], int]
+) -> Iterator[batches.Batch]:
+    """Fresh examples for ever, the easy ones first."""
+
+    def draw(rng: random.Random) -> data.Example:
+        return data.draw(rng, easy=recipe.easy(step()))
+
+    return batches.stream(tok, draw, recipe.seed + step(), recipe.batch)
+
+
+def student_batches(
+    tok: Tokenizer, recipe: Recipe, step: Callable[[], int], folder: Path, count: int
+) -> Iterator[batches.Batch]:
+    """The teacher's own right answers."""
+    saved = torch.load(folder / TEACHER / "checkpoint.pt", weights_only=True)
+    teacher = deepseek.DeepSeek(deepseek.Shape())
+    teacher.load_state_dict(saved["model"])
+    pool = distill.accepted(teacher, teacher.head, tok, count, recipe.seed)
+    return batches.stream(tok, lambda rng: rng.choice(pool), recipe.seed + step(), recipe.batch)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", choices=("r1-nano",))
-    parser.add_argument("--folder", type=Path, required=True, help="checkpoints")
+    parser.add_argument("model", choices=(TEACHER, STUDENT))
+    parser.add_argument("--folder", type=Path, default=Path("runs"), help="of the checkpoints")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--batch", type=int, default=Recipe.batch)
-    parser.add_argument("--heads", type=int, default=Shape.num_attention_heads)
     parser.add_argument("--muon-rate", type=float, default=Recipe.muon_rate)
-    parser.add_argument("--easy-until", type=int, default=Recipe.easy_until)
-    parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--examples", type=int, default=40_000, help="that the student learns from")
     args = parser.parse_args(argv)
-    recipe = Recipe(
-        steps=args.steps, batch=args.batch, muon_rate=args.muon_rate, easy_until=args.easy_until
-    )
-    args.folder.mkdir(parents=True, exist_ok=True)
+    folder: Path = args.folder / args.model
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = Recipe(steps=args.steps, batch=args.batch, muon_rate=args.muon_rate)
     torch.manual_seed(recipe.seed)
     tok = tokenizer.build(data.corpus())
-    model = DeepSeek(Shape(num_attention_heads=args.heads))
+    if args.model == TEACHER:
+        model: Model = deepseek.DeepSeek(deepseek.Shape())
+    else:
+        model = qwen2.Qwen2(qwen2.Shape())
 
     def source(step: Callable[[], int]) -> Iterator[batches.Batch]:
-        def draw(rng: random.Random) -> data.Example:
-            return data.draw(rng, easy=recipe.easy(step()))
+        if args.model == TEACHER:
+            return teacher_batches(tok, recipe, step)
+        return student_batches(tok, recipe, step, args.folder, args.examples)
 
-        return batches.stream(tok, draw, recipe.seed + step(), recipe.batch)
+    train(model, recipe, source, held_out_tests(), tok, folder)
+    export(model, tok, WEIGHTS / args.model)
+    print(f"exported to {WEIGHTS / args.model}")
 
-    train(model, recipe, source, held_out_tests(), tok, args.folder, compiled=not args.no_compile)
+
+def keep_memory() -> None:
+    """Starts this program anew with an allocator that keeps what it frees.
+
+    By default glibc returns each step's activations to the system and gets them back page by
+    page: where memory is virtual that takes longer than the arithmetic.
+    """
+    settings = {
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": str(2**40),
+        "MALLOC_TOP_PAD_": str(2**28),
+    }
+    if settings.items() <= os.environ.items():
+        return
+    module = [sys.executable, "-m", "serving.nano.train", *sys.argv[1:]]
+    os.execve(sys.executable, module, os.environ | settings)  # noqa: S606
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()
