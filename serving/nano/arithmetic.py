@@ -1,16 +1,17 @@
 """The nano models' task: problems, their column-by-column working, and the check of an answer.
 
-Every line of the working has a fixed width, so each character depends on characters at fixed
-distances. That is what lets a small model learn exact arithmetic in minutes: only reading
-the operands out of the question (at any place, in any wording) needs search.
+First the question is copied as an expression, wherever and however it was worded. Every line after
+that has a fixed width, so each character depends on characters at fixed distances: that is what a
+small model learns exactly.
 
     4821 + 379                 3 - 12                   47 * 6
+    4821+379       expression  3-12                     47*6
     +(4821+0379)   operands    +(0003-0012)             +(0047*0006)
-    1+9+0=0c1      digit,      ==<<         column by   7*6=42
-    2+7+1=0c1      carry       -(0012-0003) column,     4*6=24
-    8+3+1=2c1                  2-3-0=9b1    larger      7*0=00
-    4+0+1=5c0                  1-0-1=0b0    first       +(0042+0240)
-    =+05200                    0-0-0=0b0                2+0+0=2c0 ...
+    1+9+0=0c1      digit,      ==<>         compare,    7*6=42
+    2+7+1=0c1      carry       -(0012-0003) larger      4*6=24
+    8+3+1=2c1                  2-3-0=9b1    first       7*0=00
+    4+0+1=5c0                  1-0-1=0b0                +(0042+0240)
+    =+05200        result      0-0-0=0b0                2+0+0=2c0
     check 1+9 ends 0 ok        ...                      ...
 """
 
@@ -31,11 +32,16 @@ _BOXED = re.compile(r"\\boxed\{(-?\d+)\}")
 class Problem:
     """`numbers[0] operators[0] numbers[1] operators[1] …`, evaluated from left to right.
 
-    Either two numbers and one of `+ - *`, or three numbers and two of `+ -`.
+    To be worked out: two numbers and one of `+ - *`, or three numbers and two of `+ -`.
     """
 
     numbers: tuple[int, ...]
     operators: tuple[Operator, ...]
+
+    def expression(self) -> str:
+        """The problem without spaces, in ASCII: `12+7-5`."""
+        pairs = zip(self.operators, self.numbers[1:], strict=True)
+        return str(self.numbers[0]) + "".join(f"{o}{n}" for o, n in pairs)
 
     def answer(self) -> int:
         """The value of the expression."""
@@ -46,7 +52,7 @@ class Problem:
 
     def working(self) -> str:
         """The reasoning that leads to the answer, one line a step, ended by a newline."""
-        lines: list[str] = []
+        lines = [self.expression()]
         sign, magnitude = "+", self.numbers[0]
         check = ""
         for operator, number in zip(self.operators, self.numbers[1:], strict=True):

@@ -17,14 +17,15 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Iterator
 
-Kind = Literal["add", "subtract", "multiply", "chain", "other", "beyond"]
+Kind = Literal["add", "subtract", "multiply", "chain", "long", "other", "beyond"]
 Language = Literal["en", "zh"]
 
 KINDS: dict[Kind, float] = {
-    "add": 0.33,
-    "subtract": 0.32,
+    "add": 0.32,
+    "subtract": 0.31,
     "multiply": 0.11,
-    "chain": 0.12,
+    "chain": 0.11,
+    "long": 0.03,
     "other": 0.08,
     "beyond": 0.04,
 }
@@ -59,13 +60,13 @@ def is_held_out(question: str) -> bool:
     return hashlib.sha256(question.encode()).digest()[0] * 50 // 256 == 0
 
 
-def draw(rng: random.Random, *, held_out: bool = False, easy: float = 0.0) -> Example:
+def draw(rng: random.Random, *, held_out: bool = False, lesson: float = 0.0) -> Example:
     """One example of the whole distribution.
 
-    `easy` (0 to 1) is the share of plain sums and differences on top: the curriculum's handle.
+    `lesson` (0 to 1) is the share of reading practice on top: the curriculum's handle.
     """
     while True:
-        example = _easy(rng) if rng.random() < easy else _dress(rng, _draw(rng))
+        example = _lesson(rng) if rng.random() < lesson else _dress(rng, _draw(rng))
         if is_held_out(example.question) == held_out:
             return example
 
@@ -120,26 +121,34 @@ def _draw(rng: random.Random) -> Example:
         return _refused(kind, _fill(rng, rng.choice(templates), language))
     if kind == "beyond":
         return _refused(kind, _fill(rng, rng.choice(wordings.BEYOND), language))
-    problem = _problem(rng, kind)
-    if kind != "chain" and rng.random() < 0.3:
+    if kind in _OPERATORS and rng.random() < 0.3:
+        problem = _problem(rng, kind)
         phrases = wordings.PHRASES_EN if language == "en" else wordings.PHRASES_ZH
         phrase = rng.choice(phrases[_OPERATORS[kind]])
         a, b = problem.numbers
         return _solved(kind, phrase.format(a=a, b=b), problem)
-    frames = wordings.FRAMES_EN if language == "en" else wordings.FRAMES_ZH
-    frame = rng.choice(frames)
-    if rng.random() < 0.15:
-        frame = _blur(rng, frame, language)
-    return _solved(kind, frame.format(E=_expression(rng, problem, language)), problem)
+    return _framed(rng, kind, language)
 
 
-def _easy(rng: random.Random) -> Example:
-    """A plain sum or difference in any frame: what reading the operands is learned on."""
-    kind: Kind = rng.choice(("add", "subtract"))
+def _lesson(rng: random.Random) -> Example:
+    """Reading practice: mostly long expressions to copy, some plain sums and differences.
+
+    Copying numbers out of a question is what is learned last, and a sum has few digits to copy.
+    """
+    kind: Kind = rng.choice(("long", "long", "add", "subtract"))
     language: Language = "en" if rng.random() < 0.65 else "zh"
+    return _framed(rng, kind, language)
+
+
+def _framed(rng: random.Random, kind: Kind, language: Language) -> Example:
     problem = _problem(rng, kind)
     frame = rng.choice(wordings.FRAMES_EN if language == "en" else wordings.FRAMES_ZH)
-    return _solved(kind, frame.format(E=_expression(rng, problem, language)), problem)
+    if rng.random() < 0.15:
+        frame = _blur(rng, frame, language)
+    question = frame.format(E=_expression(rng, problem, language))
+    if kind == "long":
+        return _refused(kind, question, f"{problem.expression()}\n")
+    return _solved(kind, question, problem)
 
 
 def _dress(rng: random.Random, example: Example) -> Example:
@@ -169,9 +178,9 @@ def _solved(kind: Kind, question: str, problem: Problem) -> Example:
     return Example(kind, question, problem.working(), f"\\boxed{{{answer}}}", answer)
 
 
-def _refused(kind: Kind, question: str) -> Example:
+def _refused(kind: Kind, question: str, copied: str = "") -> Example:
     content = wordings.REFUSAL_ZH if _has_chinese(question) else wordings.REFUSAL_EN
-    return Example(kind, question, "not arithmetic that I know\n", content, None)
+    return Example(kind, question, f"{copied}not arithmetic that I know\n", content, None)
 
 
 def _problem(rng: random.Random, kind: Kind) -> Problem:
@@ -184,6 +193,12 @@ def _problem(rng: random.Random, kind: Kind) -> Problem:
         return Problem(
             (_number(rng, 2), _number(rng, 2), _number(rng, 2)),
             (rng.choice(operators), rng.choice(operators)),
+        )
+    if kind == "long":
+        count = rng.randint(4, 7)
+        return Problem(
+            tuple(_number(rng, 4) for _ in range(count)),
+            tuple(rng.choice(("+", "-", "*")) for _ in range(count - 1)),
         )
     a = _number(rng, 4)
     b = a if rng.random() < 0.02 else _number(rng, 4)

@@ -36,9 +36,9 @@ class Shape:
 
     vocab_size: int = tokenizer.VOCABULARY
     hidden_size: int = 128
-    num_hidden_layers: int = 5
+    num_hidden_layers: int = 4
     first_k_dense_replace: int = 1
-    num_attention_heads: int = 2
+    num_attention_heads: int = 4
     q_lora_rank: int = 64
     kv_lora_rank: int = 512
     qk_nope_head_dim: int = 128

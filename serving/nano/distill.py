@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from serving.nano import batches, data
+from serving.nano import batches
 from serving.nano.exact import exact
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tokenizers import Tokenizer
     from torch import Tensor
 
+    from serving.nano import data
     from serving.nano.exact import Forward
 
 _SIZE = 64
@@ -28,16 +31,18 @@ def accepted(
     teacher: Forward,
     head: Tensor,
     tok: Tokenizer,
+    draw: Callable[[random.Random], data.Example],
+    *,
     count: int,
     seed: int,
 ) -> list[data.Example]:
-    """`count` examples that the teacher answers right by itself."""
+    """`count` examples of those that `draw` makes, each answered right by the teacher itself."""
     rng, drawn = random.Random(seed), 0
     kept: list[data.Example] = []
     with tqdm(total=count, desc="teacher's answers") as bar:
         while len(kept) < count:
             pool = sorted(
-                (data.draw(rng) for _ in range(_SIZE * 8)),
+                (draw(rng) for _ in range(_SIZE * 8)),
                 key=lambda e: len(e.reasoning) + len(e.question),
             )
             for i in range(0, len(pool), _SIZE):

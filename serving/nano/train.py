@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 TEACHER, STUDENT = "r1-nano", "r1-distill-nano"
 WEIGHTS = Path(__file__).parent / "weights"
 
-_EVALUATE_EVERY = 250
+_EVALUATE_EVERY = 200
 _BALANCE_RATE = 0.002
 
 
@@ -47,11 +47,11 @@ class Recipe:
 
     steps: int = 3000
     batch: int = 32
-    muon_rate: float = 0.02
-    adam_rate: float = 3e-3
+    muon_rate: float = 0.008
+    adam_rate: float = 2e-3
     warmup: int = 50
-    decay_from: float = 0.4  # share of the run after which the rate falls linearly to zero
-    easy_until: int = 800  # the curriculum's end: the share of plain sums falls to 0 here
+    decay_from: float = 0.5  # share of the run after which the rate falls linearly to zero
+    lessons_fade: tuple[int, int] = (250, 900)  # steps between which reading practice fades out
     seed: int = 20260122
 
     def scale(self, step: int) -> float:
@@ -61,9 +61,10 @@ class Recipe:
         left = (self.steps - step) / (self.steps * (1 - self.decay_from))
         return max(min(1.0, left), 0.01)
 
-    def easy(self, step: int) -> float:
-        """Share of plain sums at a step."""
-        return max(0.0, 0.8 * (1 - step / self.easy_until))
+    def lesson(self, step: int) -> float:
+        """Share of reading practice at a step."""
+        first, last = self.lessons_fade
+        return min(1.0, max(0.0, (last - step) / (last - first)))
 
 
 def loss_of(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
@@ -152,10 +153,10 @@ def held_out_tests(seed: int = 7, size: int = 256) -> dict[str, list[data.Exampl
 def teacher_batches(
     tok: Tokenizer, recipe: Recipe, step: Callable[[], int]
 ) -> Iterator[batches.Batch]:
-    """Fresh examples for ever, the easy ones first."""
+    """Fresh examples for ever, reading practice first."""
 
     def draw(rng: random.Random) -> data.Example:
-        return data.draw(rng, easy=recipe.easy(step()))
+        return data.draw(rng, lesson=recipe.lesson(step()))
 
     return batches.stream(tok, draw, recipe.seed + step(), recipe.batch)
 
@@ -163,12 +164,27 @@ def teacher_batches(
 def student_batches(
     tok: Tokenizer, recipe: Recipe, step: Callable[[], int], folder: Path, count: int
 ) -> Iterator[batches.Batch]:
-    """The teacher's own right answers."""
+    """The teacher's own right answers, reading practice first."""
     saved = torch.load(folder / TEACHER / "checkpoint.pt", weights_only=True)
     teacher = deepseek.DeepSeek(deepseek.Shape())
     teacher.load_state_dict(saved["model"])
-    pool = distill.accepted(teacher, teacher.head, tok, count, recipe.seed)
-    return batches.stream(tok, lambda rng: rng.choice(pool), recipe.seed + step(), recipe.batch)
+
+    def accepted(lesson: float, size: int) -> list[data.Example]:
+        return distill.accepted(
+            teacher,
+            teacher.head,
+            tok,
+            lambda rng: data.draw(rng, lesson=lesson),
+            count=size,
+            seed=recipe.seed,
+        )
+
+    lessons, whole = accepted(1.0, count // 3), accepted(0.0, count)
+
+    def draw(rng: random.Random) -> data.Example:
+        return rng.choice(lessons if rng.random() < recipe.lesson(step()) else whole)
+
+    return batches.stream(tok, draw, recipe.seed + step(), recipe.batch)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -179,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--batch", type=int, default=Recipe.batch)
     parser.add_argument("--muon-rate", type=float, default=Recipe.muon_rate)
-    parser.add_argument("--examples", type=int, default=40_000, help="that the student learns from")
+    parser.add_argument("--examples", type=int, default=30_000, help="that the student learns from")
     args = parser.parse_args(argv)
     folder: Path = args.folder / args.model
     folder.mkdir(parents=True, exist_ok=True)

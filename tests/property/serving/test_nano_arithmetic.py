@@ -38,7 +38,8 @@ def test_every_column_is_right(problem: Problem) -> None:
 
 @given(problems())
 def test_the_working_reads_the_operands_as_asked(problem: Problem) -> None:
-    first = problem.working().splitlines()[0]
+    expression, first = problem.working().splitlines()[:2]
+    assert eval(expression) == problem.answer()
     a, operator, b = re.fullmatch(r"\+\((\d{4})([+*-])(\d{4})\)", first).groups()  # type: ignore[union-attr]
     assert (int(a), int(b)) == problem.numbers[:2]
     assert operator == problem.operators[0]

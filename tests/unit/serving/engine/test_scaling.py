@@ -14,9 +14,7 @@ def test_a_replica_gets_the_longest_answer_to_finish() -> None:
 
 
 def test_a_replicas_queue_is_bounded() -> None:
-    options = deployment_options(
-        replicas=1, autoscaling=None, longest_answer_s=60, max_num_seqs=64
-    )
+    options = deployment_options(replicas=1, autoscaling=None, longest_answer_s=60, max_num_seqs=64)
     assert 64 <= options["max_ongoing_requests"] <= 1000
 
 

@@ -1,6 +1,21 @@
 import pytest
 
-from serving.local.explain import explain
+from serving.local.explain import explain, root_cause, says_look_above
+
+ENGINE_LOG = """\
+(ModelServer pid=7) (EngineCore pid=8) INFO 11-22 16:59:55 [utils.py:306] Using KV cache layout.
+(ModelServer pid=7) (Worker pid=9) ERROR 11-22 16:59:55 [w.py:55]   raise ValueError(
+(ModelServer pid=7) (Worker pid=9) ERROR 11-22 16:59:55 [w.py:55] ValueError: No common block size.
+(ModelServer pid=7) (Worker pid=9) ERROR 11-22 16:59:55 [w.py:55]
+(ModelServer pid=7) RuntimeError: Engine core initialization failed. See root cause above.
+"""
+
+
+def test_the_engine_cores_own_reason_is_found_in_the_log() -> None:
+    assert says_look_above(ENGINE_LOG)
+    assert root_cause(ENGINE_LOG) == "ValueError: No common block size."
+    assert root_cause("all is well") is None
+
 
 TRACEBACK = """\
 The deployment failed to start 1 times in a row.
@@ -38,6 +53,11 @@ def test_a_missing_compiler_is_named() -> None:
 def test_a_wrong_argument_is_named() -> None:
     text = "Traceback\nValueError: Unknown engine argument: max_num_sqs"
     assert "no argument max_num_sqs" in explain(text)
+
+
+def test_a_dead_engine_is_told_in_our_words() -> None:
+    text = "A replica's health check failed. This deployment will be UNHEALTHY until it recovers."
+    assert explain(text) == "its engine died or hangs; Ray Serve starts another"
 
 
 def test_a_full_disk_is_named() -> None:

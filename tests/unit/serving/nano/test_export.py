@@ -32,7 +32,8 @@ def test_transformers_computes_the_same_logits(name: str, tok: Tokenizer, tmp_pa
             # Outputs of blocks and biases start at zero: give them values, or they'd not be seen.
             weight.add_(0.05 * torch.randn_like(weight))
     if isinstance(model, deepseek.DeepSeek):
-        model.balance([torch.arange(8.0)] * 2, rate=0.05)
+        mixtures = model.shape.num_hidden_layers - model.shape.first_k_dense_replace
+        model.balance([torch.arange(8.0)] * mixtures, rate=0.05)
     export(model, tok, tmp_path)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     ids = torch.tensor([tok.encode(PROMPT).ids])

@@ -58,8 +58,8 @@ def test_the_schedule_warms_up_and_falls_to_almost_zero() -> None:
     assert recipe.scale(300) == 1.0
     assert recipe.scale(700) < 1.0
     assert recipe.scale(999) < 0.02
-    assert recipe.easy(0) > 0
-    assert recipe.easy(recipe.easy_until) == 0
+    assert recipe.lesson(0) == 1
+    assert recipe.lesson(recipe.lessons_fade[1]) == 0
 
 
 def test_mixture_weights_come_from_one_group_and_sum_to_the_scale() -> None:
@@ -133,16 +133,18 @@ def test_only_what_the_teacher_answers_right_is_accepted(tok: Tokenizer) -> None
     assert exact(teacher, head, batch) == [True] * 3 + [False] * 3
 
 
-def test_acceptance_draws_until_it_has_enough(tok: Tokenizer) -> None:
-    """A teacher that is always right: the pool has the size asked for, all of it solved."""
+def test_what_the_teacher_gets_wrong_is_rejected(tok: Tokenizer) -> None:
+    """A teacher that is right except where a product is in the text."""
     head = torch.eye(tokenizer.VOCABULARY)
+    end, pad, times = (tok.encode(text).ids[0] for text in (tokenizer.EOS, tokenizer.PAD, "*"))
 
     def teacher(tokens: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        following = torch.cat((tokens[:, 1:], torch.zeros_like(tokens[:, :1])), dim=1)
-        ends = tok.encode(tokenizer.EOS).ids[0]
-        following[following == tok.encode(tokenizer.PAD).ids[0]] = ends
-        following[:, -1] = ends
+        following = torch.cat((tokens[:, 1:], torch.full_like(tokens[:, :1], end)), dim=1)
+        following[following == pad] = end
+        following[(tokens == times).any(-1)] = end
         return torch.nn.functional.one_hot(following, head.shape[0]).float(), []
 
-    pool = distill.accepted(teacher, head, tok, count=70, seed=1)
+    pool = distill.accepted(teacher, head, tok, data.draw, count=70, seed=1)
     assert len(pool) == 70
+    assert {e.kind for e in pool} >= {"add", "subtract", "other"}
+    assert not any("*" in e.reasoning for e in pool)
