@@ -1,0 +1,1 @@
+"""HTTP routes: inference (raw ASGI), models, health and administration."""

@@ -1,0 +1,143 @@
+"""The composition root of a worker: every object is made here, once, and handed its needs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from gateway.api import faults, health, models
+from gateway.api.inference import InferenceRoute
+from gateway.api.request_id import RequestIds
+from gateway.auth.authenticate import Authenticator
+from gateway.auth.cache import KeyCache
+from gateway.auth.register import KeyRegister
+from gateway.config import read_secret
+from gateway.pipeline import NoAdmission, NoCache, NoLimits, Pipeline
+from gateway.protocol.request import Api
+from gateway.router import Router
+from gateway.settings import Settings, UpstreamSettings
+from gateway.store.redis import Store
+from gateway.telemetry.metrics import Metrics
+from gateway.upstream.attempt import Attempt
+from gateway.upstream.client import UpstreamClient, make_session
+from gateway.upstream.fit import FitContext
+from gateway.upstream.pool import make_model
+from gateway.upstream.probe import Probe, watches
+
+
+@dataclass(slots=True)
+class Readiness:
+    """Why this worker is not ready; None when it is."""
+
+    reason: str | None = "starting"
+
+
+@asynccontextmanager
+async def gateway(
+    settings: Settings, metrics: Metrics, logger: logging.Logger, readiness: Readiness
+) -> AsyncIterator[FastAPI]:
+    """The gateway's application with all that runs beside it; call it inside the event loop."""
+    store = Store(settings.store.url, timeout_s=settings.store.timeout_s, watcher=metrics)
+    pepper = read_secret(settings.auth.pepper_file, "auth.pepper_file").encode()
+    authenticate = Authenticator(
+        KeyRegister(store, pepper, time.time),
+        KeyCache(
+            size=settings.auth.cache_size,
+            ttl_s=settings.auth.cache_ttl_s,
+            stale_s=settings.auth.stale_s,
+        ),
+        metrics,
+        time.monotonic,
+    )
+    router = Router([make_model(model, _engine_key) for model in settings.models])
+    async with make_session() as session:
+        client = UpstreamClient(session)
+        pipeline = Pipeline(
+            listen=settings.listen,
+            authenticate=authenticate,
+            router=router,
+            metrics=metrics,
+            limits=NoLimits(),
+            cache=NoCache(),
+            admission=NoAdmission(),
+            attempt=Attempt(
+                client,
+                FitContext(client),
+                metrics,
+                draw=random.random,
+                make_id=_new_id,
+            ),
+        )
+        app = make_app(pipeline, metrics, logger, authenticate, router, readiness)
+        probe = Probe(client, metrics, logger, asyncio.sleep)
+        beside = [
+            lambda: authenticate.hear_revocations(store, asyncio.sleep),
+            *watches(probe, router.models, settings.telemetry.probe_interval_s),
+        ]
+        async with _running(beside):
+            try:
+                yield app
+            finally:
+                await store.close()
+
+
+def make_app(
+    pipeline: Pipeline,
+    metrics: Metrics,
+    logger: logging.Logger,
+    authenticate: Authenticator,
+    router: Router,
+    readiness: Readiness,
+) -> FastAPI:
+    """The application: plain routes by FastAPI, the inference routes raw."""
+    app = FastAPI(title="r1", docs_url=None, redoc_url=None, openapi_url=None)
+    faults.install(app)
+    app.add_middleware(RequestIds, make_id=_new_id)
+    app.include_router(health.make_router(lambda: readiness.reason))
+    app.include_router(models.make_router(authenticate, router, created=int(time.time())))
+    inference: tuple[tuple[str, Api], ...] = (
+        ("/chat/completions", "chat"),
+        ("/completions", "completions"),
+    )
+    for path, api in inference:
+        route = InferenceRoute(
+            api, pipeline, metrics, logger, now=time.perf_counter, make_id=_new_id
+        )
+        for prefix in ("/v1", ""):
+            app.router.routes.append(Route(prefix + path, route, methods=["POST"]))
+    return app
+
+
+@asynccontextmanager
+async def _running(beside: list[Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
+    """Keep endless tasks running for as long as the context is open."""
+
+    async def run(one: Callable[[], Awaitable[None]]) -> None:
+        await one()
+
+    tasks = [asyncio.create_task(run(one)) for one in beside]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _engine_key(upstream: UpstreamSettings) -> str | None:
+    if upstream.key_file is None:
+        return None
+    return read_secret(upstream.key_file, "models.upstreams.key_file", at_least=1)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)

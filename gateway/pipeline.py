@@ -1,0 +1,106 @@
+"""The order of a request. `Pipeline.run` reads from top to bottom; each stage is one object."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.auth.authenticate import Authenticator
+from gateway.call import Call
+from gateway.guard import Guard
+from gateway.protocol.request import parse
+from gateway.router import Router
+from gateway.settings import Listen
+from gateway.telemetry.metrics import Metrics
+
+
+class Limits(Protocol):
+    """Named place: request, token and money limits of the key. Around all that follows."""
+
+    def hold(self, call: Call) -> AbstractAsyncContextManager[None]:
+        """Reserve on entering, settle with the call's usage on leaving."""
+
+
+class Cache(Protocol):
+    """Named place: answers given before, and those being given right now."""
+
+    async def answered(self, call: Call) -> bool:
+        """True if the call was answered from the cache."""
+
+
+class Admission(Protocol):
+    """Named place: the batch window and the fair queue in front of a model."""
+
+    def place(self, call: Call) -> AbstractAsyncContextManager[None]:
+        """Wait for a place, keep it while the model works."""
+
+
+class Try(Protocol):
+    """Asking an upstream: a plain `Attempt`, or retry and resume wrapped around it."""
+
+    async def __call__(self, call: Call, guard: Guard) -> None:
+        """Ask an upstream and deliver its answer. Raises UpstreamError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """All stages of a request, in order."""
+
+    listen: Listen
+    authenticate: Authenticator
+    router: Router
+    metrics: Metrics
+    limits: Limits
+    cache: Cache
+    admission: Admission
+    attempt: Try
+
+    async def run(self, call: Call) -> None:
+        """Answer one request. Raises GatewayError or ClientDisconnected."""
+        call.key = await self.authenticate(call.header(b"authorization"))
+        raw = await call.read_body(self.listen.max_body_bytes)
+        call.asked = parse(raw, call.api, max_depth=self.listen.max_json_depth)
+        call.model = self.router.find(call.asked.model)
+        with self.metrics.working(call.model.id):
+            async with self._guard(call) as guard, self.limits.hold(call):
+                if await self.cache.answered(call):
+                    return
+                async with self.admission.place(call):
+                    await self.attempt(call, guard)
+
+    def _guard(self, call: Call) -> Guard:
+        """Ends the work when the caller leaves or the time is up; keeps the line alive."""
+        stream = call.asked.stream
+        return Guard(
+            call,
+            keepalive_s=self.listen.sse_keepalive_s if stream else self.listen.body_keepalive_s,
+            total_s=call.model.settings.timeouts.total_s,
+        )
+
+
+class NoLimits:
+    """No limits."""
+
+    @asynccontextmanager
+    async def hold(self, call: Call) -> AsyncIterator[None]:
+        """Nothing is reserved."""
+        yield
+
+
+class NoCache:
+    """No cache."""
+
+    async def answered(self, call: Call) -> bool:
+        """Never."""
+        return False
+
+
+class NoAdmission:
+    """Everyone may go on at once."""
+
+    @asynccontextmanager
+    async def place(self, call: Call) -> AsyncIterator[None]:
+        """No wait."""
+        yield

@@ -1,0 +1,1 @@
+"""Wire formats: requests, answers, server-sent events, reasoning. Pure, no I/O."""

@@ -1,0 +1,32 @@
+"""What an answer cost, in tokens. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one answer; `reasoning` is a part of `completion`, `cached` of `prompt`."""
+
+    prompt: int = 0
+    completion: int = 0
+    reasoning: int = 0
+    cached: int = 0
+
+    def read(self, usage: dict[str, Any]) -> None:
+        """Take over the upstream's figures, except the reasoning tokens: those are counted."""
+        self.prompt = usage.get("prompt_tokens") or 0
+        self.completion = usage.get("completion_tokens") or 0
+        details = usage.get("prompt_tokens_details") or {}
+        self.cached = details.get("cached_tokens") or 0
+
+
+def with_reasoning(usage: dict[str, Any], reasoning: int) -> None:
+    """Write the counted reasoning tokens into a usage object, in place."""
+    details = usage.get("completion_tokens_details")
+    if not isinstance(details, dict):
+        details = {}
+        usage["completion_tokens_details"] = details
+    details["reasoning_tokens"] = reasoning

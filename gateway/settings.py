@@ -1,0 +1,178 @@
+"""The gateway's configuration as types; `gateway.config` reads it from a file.
+
+Times end in `_s` and are in seconds, sizes end in `_bytes` and are in bytes. Relative file
+names are relative to the configuration file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a URL such as http://127.0.0.1:8000/r1-nano")
+    if parts.username or parts.password:
+        raise ValueError("must not carry a user name or password; use key_file")
+    return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be a URL such as redis://127.0.0.1:6380/0")
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listen(_Section):
+    """The API port and what holds for each request on it."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    workers: Annotated[int, Field(ge=1, le=256)] = 2
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
+    max_json_depth: Annotated[int, Field(ge=4, le=512)] = 64
+    max_connections: Annotated[int, Field(ge=1)] = 16384
+    """Requests that one worker serves at once; more wait in the server."""
+    send_buffer_bytes: Annotated[int, Field(ge=16384)] = 131072
+    """Kernel buffer of one connection: how far an answer may run ahead of a slow reader."""
+    sse_keepalive_s: Seconds = 10.0
+    """Silence on a stream after which `: keep-alive` is sent."""
+    body_keepalive_s: Seconds = 30.0
+    """Wait of a non-streaming call after which the headers and blank lines are sent."""
+    drain_delay_s: Annotated[float, Field(ge=0)] = 2.0
+    """After SIGTERM: how long requests are still accepted while readiness already fails."""
+    drain_timeout_s: Seconds = 600.0
+    """After that: how long running answers may take to finish."""
+
+
+class Admin(_Section):
+    """The port for operators: health, metrics, keys."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8081
+    key_file: Path | None = None
+    """File with the admin key. Without it `/admin/…` is closed."""
+
+
+class StoreSettings(_Section):
+    """Redis. `url` holds keys (later also budgets and usage), `cache_url` the answer cache."""
+
+    url: RedisUrl = "redis://127.0.0.1:6380/0"
+    cache_url: RedisUrl | None = None
+    timeout_s: Seconds = 0.5
+
+
+class Auth(_Section):
+    """How keys are checked."""
+
+    pepper_file: Path
+    """File with the secret that keys are hashed with, at least 16 characters."""
+    cache_ttl_s: Seconds = 30.0
+    """How long a checked key is trusted without asking the store; revocation tells us sooner."""
+    stale_s: Annotated[float, Field(ge=0)] = 600.0
+    """How long a known key keeps working while the store is down."""
+    cache_size: Annotated[int, Field(ge=1)] = 10000
+
+
+class Defaults(_Section):
+    """Sampling parameters for callers who give none."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+
+
+class Timeouts(_Section):
+    """Bounds on one attempt at an upstream."""
+
+    connect_s: Seconds = 5.0
+    first_byte_s: Seconds = 600.0
+    """To the first piece of a streamed answer, queueing and prefill included."""
+    idle_s: Seconds = 120.0
+    """Longest silence inside a streamed answer."""
+    total_s: Seconds = 5400.0
+    """The longest answer: 32k tokens at a loaded 164 ms a token take 88 minutes."""
+
+
+class UpstreamSettings(_Section):
+    """One model server."""
+
+    url: HttpUrl
+    """Base URL; `/v1/chat/completions` is added below it."""
+    dialect: Literal["vllm"] = "vllm"
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    model: str | None = None
+    """Name of the model at this upstream, when it differs from the id."""
+    key_file: Path | None = None
+    """File with the engine key, sent as `Authorization: Bearer`."""
+
+    @property
+    def name(self) -> str:
+        """Short name for metrics and logs: host, port and path."""
+        parts = urlsplit(self.url)
+        return parts.netloc + parts.path
+
+
+class ModelSettings(_Section):
+    """One model: its names, its upstreams and how it is asked."""
+
+    id: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")]
+    aliases: tuple[str, ...] = ()
+    context_length: Annotated[int, Field(ge=1)] | None = None
+    """Prompt and answer together, in tokens. Learned from the upstream when not given."""
+    think_end_token_id: Annotated[int, Field(ge=0)] | None = None
+    """Token id of `</think>`. Learned from the upstream when not given."""
+    defaults: Defaults = Defaults()
+    timeouts: Timeouts = Timeouts()
+    upstreams: Annotated[tuple[UpstreamSettings, ...], Field(min_length=1)]
+
+
+class Telemetry(_Section):
+    """Logs."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    probe_interval_s: Seconds = 5.0
+    """How often each upstream's health is looked at."""
+
+
+class Settings(_Section):
+    """The whole configuration."""
+
+    listen: Listen = Listen()
+    admin: Admin = Admin()
+    store: StoreSettings = StoreSettings()
+    auth: Auth
+    models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
+    telemetry: Telemetry = Telemetry()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Settings:
+        owner: dict[str, str] = {}
+        for model in self.models:
+            for name in (model.id, *model.aliases):
+                if name in owner:
+                    raise ValueError(
+                        f"models: {name!r} names both {owner[name]!r} and {model.id!r}; "
+                        "each id and alias may be used once"
+                    )
+                owner[name] = model.id
+        if self.listen.port == self.admin.port and self.listen.host == self.admin.host:
+            raise ValueError(
+                f"admin.port: {self.admin.port} is the API's port too; give it a port of its own"
+            )
+        return self

@@ -1,0 +1,1 @@
+"""Shared state of all workers and replicas, in Redis."""

@@ -1,0 +1,1 @@
+"""Metrics that are right with many workers, and structured logs."""

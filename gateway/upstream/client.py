@@ -1,0 +1,229 @@
+"""HTTP to the upstreams: opening an answer, and the calls beside it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import orjson
+
+from gateway.errors import (
+    ContextLengthExceeded,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamLost,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from gateway.settings import Timeouts
+from gateway.upstream.pool import Upstream
+
+_ERROR_BODY_BYTES = 64 * 1024
+
+# uvicorn, which vLLM and Ray run under, closes idle connections after 5 s: let go sooner, or a
+# request may meet a connection that is just being closed.
+_IDLE_CONNECTION_S = 3.0
+
+
+def make_session() -> aiohttp.ClientSession:
+    """The session that all requests of a worker share. Call it inside the event loop."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=_IDLE_CONNECTION_S, ttl_dns_cache=30
+        ),
+        # Deadlines are set where the answer is read: only there is it known what waits.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        auto_decompress=True,
+        raise_for_status=False,
+    )
+
+
+class UpstreamClient:
+    """Requests to upstreams over one shared session. Every fault is an UpstreamError."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    @asynccontextmanager
+    async def open(
+        self, upstream: Upstream, path: str, body: bytes, request_id: str, timeouts: Timeouts
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer to a POST, its status checked to be 200.
+
+        Leaving the context early closes the connection, which makes the engine stop.
+        """
+        headers = self._headers(upstream)
+        headers["x-request-id"] = request_id
+        try:
+            response = await self._session.post(
+                upstream.url + path,
+                data=body,
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s),
+                allow_redirects=False,
+            )
+        except aiohttp.ClientError as error:
+            raise connection_fault(error) from error
+        except TimeoutError as error:
+            raise connection_fault(error) from error
+        complete = False
+        try:
+            if response.status != 200:
+                raise await _status_fault(response)
+            yield response
+            complete = response.content.at_eof()
+        finally:
+            if complete:
+                response.release()
+            else:
+                response.close()
+
+    async def count_tokens(
+        self, upstream: Upstream, prompt: dict[str, Any], timeouts: Timeouts
+    ) -> int:
+        """How many tokens a prompt is, by the upstream's own tokenizer (vLLM's /tokenize)."""
+        answer = await self._tokenize(upstream, prompt, timeouts.connect_s + timeouts.idle_s)
+        return int(answer["count"])
+
+    async def healthy(self, upstream: Upstream, timeout_s: float) -> bool:
+        """True if the upstream's /health answers 200 in time."""
+        try:
+            async with self._session.get(
+                upstream.url + "/health",
+                headers=self._headers(upstream),
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+                allow_redirects=False,
+            ) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def learn(self, upstream: Upstream, timeout_s: float) -> None:
+        """Learn the context length and the id of `</think>`. Raises UpstreamError."""
+        prompt = {"model": upstream.model, "prompt": "</think>", "add_special_tokens": False}
+        answer = await self._tokenize(upstream, prompt, timeout_s)
+        length = answer.get("max_model_len")
+        if isinstance(length, int):
+            configured = upstream.context_length
+            upstream.context_length = length if configured is None else min(length, configured)
+        tokens = answer.get("tokens")
+        if upstream.think_end is None and isinstance(tokens, list) and len(tokens) == 1:
+            upstream.think_end = tokens[0]
+
+    async def _tokenize(
+        self, upstream: Upstream, prompt: dict[str, Any], timeout_s: float
+    ) -> dict[str, Any]:
+        try:
+            async with self._session.post(
+                upstream.url + "/tokenize",
+                data=orjson.dumps(prompt),
+                headers=self._headers(upstream),
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+                allow_redirects=False,
+            ) as response:
+                if response.status != 200:
+                    raise await _status_fault(response)
+                answer = orjson.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise connection_fault(error) from error
+        except orjson.JSONDecodeError as error:
+            raise UpstreamFailed("The model server's tokenizer gave no answer.") from error
+        if not isinstance(answer, dict) or not isinstance(answer.get("count"), int):
+            raise UpstreamFailed("The model server's tokenizer gave no answer.")
+        return answer
+
+    @staticmethod
+    def _headers(upstream: Upstream) -> dict[str, str]:
+        headers = {"content-type": "application/json"}
+        if upstream.authorization is not None:
+            headers["authorization"] = upstream.authorization
+        return headers
+
+
+async def read_piece(response: aiohttp.ClientResponse) -> bytes:
+    """The next bytes of an answer, b"" at its end. Raises UpstreamLost."""
+    try:
+        return await response.content.readany()
+    except (aiohttp.ClientError, OSError) as error:
+        raise lost() from error
+
+
+async def read_all(response: aiohttp.ClientResponse) -> bytes:
+    """The whole of an answer. Raises UpstreamLost."""
+    try:
+        return await response.read()
+    except (aiohttp.ClientError, OSError) as error:
+        raise lost() from error
+
+
+def lost() -> UpstreamLost:
+    """The error for an answer that broke off."""
+    return UpstreamLost("The connection to the model server was lost in the middle of the answer.")
+
+
+def connection_fault(error: Exception) -> UpstreamError:
+    """The error for a request that got no answer at all."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return UpstreamUnavailable("The model server could not be reached in time.")
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return UpstreamTimeout("The model server took too long to answer.")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return UpstreamUnavailable("The model server can't be reached.")
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+        return UpstreamLost("The model server closed the connection without an answer.")
+    return UpstreamFailed("The model server's answer is not valid HTTP.")
+
+
+async def _status_fault(response: aiohttp.ClientResponse) -> UpstreamError:
+    """The error that stands for an answer with another status than 200."""
+    status = response.status
+    if status in (429, 503):
+        return UpstreamBusy(
+            "The model is busy or not ready at the moment; try again shortly.",
+            status=status,
+            retry_after_s=_retry_after(response.headers.get("retry-after")),
+        )
+    if status in (400, 422, 413):
+        return _refusal(await _fault_object(response))
+    if status in (408, 504):
+        return UpstreamTimeout("The model server gave up waiting for its own answer.")
+    if status in (401, 403):
+        return UpstreamFailed(
+            "The model server does not accept the gateway's engine key.", code="upstream_auth"
+        )
+    if status == 404:
+        return UpstreamFailed(
+            "The model server does not serve this model.", code="upstream_no_model"
+        )
+    return UpstreamFailed(f"The model server failed with status {status}.")
+
+
+def _refusal(fault: dict[str, Any]) -> UpstreamError:
+    message = str(fault.get("message") or "The model server refused the request as wrong.")
+    param = fault.get("param") if isinstance(fault.get("param"), str) else None
+    if "maximum context length" in message:
+        error = UpstreamRejected(message, param=param, code=ContextLengthExceeded.code)
+        return error
+    return UpstreamRejected(message, param=param)
+
+
+async def _fault_object(response: aiohttp.ClientResponse) -> dict[str, Any]:
+    try:
+        data = await response.content.read(_ERROR_BODY_BYTES)
+        body = orjson.loads(data)
+    except (aiohttp.ClientError, OSError, orjson.JSONDecodeError):
+        return {}
+    fault = body.get("error", body) if isinstance(body, dict) else {}
+    return fault if isinstance(fault, dict) else {}
+
+
+def _retry_after(value: str | None) -> float | None:
+    try:
+        return None if value is None else min(max(float(value), 0.0), 3600.0)
+    except ValueError:
+        return None

@@ -1,0 +1,91 @@
+"""Making max_tokens fit into what remains of the context at one upstream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.errors import ContextLengthExceeded
+from gateway.protocol.clamp import Fit, decide, largest, prompt_token_bound
+from gateway.protocol.request import Asked
+from gateway.settings import Timeouts
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.pool import Upstream
+
+# vLLM's own answer length for a completion that names none.
+_COMPLETION_DEFAULT = 16
+
+
+class FitContext:
+    """Clamps max_tokens exactly; asks the upstream's tokenizer only when it must."""
+
+    def __init__(self, client: UpstreamClient) -> None:
+        self._client = client
+
+    async def __call__(self, asked: Asked, upstream: Upstream, timeouts: Timeouts) -> None:
+        """Set the body's max_tokens. Raises ContextLengthExceeded or UpstreamError."""
+        context = upstream.context_length
+        wanted = asked.max_tokens
+        if wanted is None and asked.api == "completions":
+            wanted = _COMPLETION_DEFAULT
+        if context is None or wanted is None:
+            return
+        bound = prompt_token_bound(asked.raw, asked.body)
+        fit = decide(wanted, bound, context, may_drop=asked.api == "chat")
+        if fit is Fit.DROP:
+            asked.set_max_tokens(None)
+        elif fit is Fit.COUNT:
+            prompt = await self._count(asked, upstream, timeouts)
+            fitting = largest(wanted, prompt, context)
+            if fitting < min(wanted, 1):
+                raise ContextLengthExceeded(
+                    f"The prompt has {prompt} tokens and the model's context is {context} tokens: "
+                    "nothing is left for an answer. Shorten the prompt.",
+                    param="messages" if asked.api == "chat" else "prompt",
+                )
+            if fitting < wanted:
+                asked.set_max_tokens(fitting)
+
+    async def _count(self, asked: Asked, upstream: Upstream, timeouts: Timeouts) -> int:
+        if asked.api == "chat":
+            return await self._client.count_tokens(
+                upstream, _chat_prompt(asked.body, upstream.model), timeouts
+            )
+        most = 0
+        for prompt in _prompts(asked.body["prompt"]):
+            if isinstance(prompt, list):
+                most = max(most, len(prompt))
+                continue
+            question = {
+                "model": upstream.model,
+                "prompt": prompt,
+                "add_special_tokens": asked.body.get("add_special_tokens", True),
+            }
+            most = max(most, await self._client.count_tokens(upstream, question, timeouts))
+        return most
+
+
+def _chat_prompt(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """What vLLM's /tokenize needs to render the same prompt as the chat request."""
+    prompt: dict[str, Any] = {"model": model, "messages": body["messages"]}
+    for field in ("tools", "add_generation_prompt", "continue_final_message", "add_special_tokens"):
+        if body.get(field) is not None:
+            prompt[field] = body[field]
+    # A chat request hands these to the template too; /tokenize takes them only in this way.
+    written = {
+        field: body[field]
+        for field in ("documents", "reasoning_effort")
+        if body.get(field) is not None
+    }
+    keywords = {**(body.get("chat_template_kwargs") or {}), **written}
+    if keywords:
+        prompt["chat_template_kwargs"] = keywords
+    return prompt
+
+
+def _prompts(prompt: Any) -> list[Any]:
+    """The prompts of a completion: texts, or lists of token ids."""
+    if isinstance(prompt, str):
+        return [prompt]
+    if prompt and isinstance(prompt[0], int):
+        return [prompt]
+    return list(prompt)

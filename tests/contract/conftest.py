@@ -1,0 +1,52 @@
+"""One Redis, one stand-in for vLLM and one gateway for most tests; faults get their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.stack import FakeVllm, Gateway, RedisServer
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="session")
+def redis(folder: Path) -> Iterator[RedisServer]:
+    server = RedisServer(folder)
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="session")
+def shared_vllm(folder: Path) -> Iterator[FakeVllm]:
+    server = FakeVllm(folder, "--key", "engine-secret")
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="session")
+def gateway(folder: Path, redis: RedisServer, shared_vllm: FakeVllm) -> Iterator[Gateway]:
+    (folder / "shared").mkdir()
+    (folder / "shared" / "engine.key").write_text("engine-secret")
+    process = Gateway(
+        folder / "shared",
+        redis,
+        [{"url": shared_vllm.url + "/r1-nano", "key_file": "engine.key"}],
+        listen={"workers": 2, "sse_keepalive_s": 0.3, "body_keepalive_s": 0.6},
+        model={"timeouts": {"idle_s": 3, "first_byte_s": 5}},
+    )
+    yield process
+    assert process.end() == 0
+
+
+@pytest.fixture
+def vllm(shared_vllm: FakeVllm) -> Iterator[FakeVllm]:
+    """The shared stand-in, in health at the beginning and at the end."""
+    shared_vllm.reset()
+    yield shared_vllm
+    shared_vllm.reset()

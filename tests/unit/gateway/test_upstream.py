@@ -1,0 +1,73 @@
+"""Which upstream is taken, how faults are named, how restarts are spaced."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from gateway import errors
+from gateway.errors import GatewayError, Unauthorized, UpstreamBusy
+from gateway.supervisor import restart_delay
+from gateway.upstream.client import connection_fault
+from gateway.upstream.pool import Upstream, pick
+
+
+def upstream(name: str, weight: float = 1.0, up: bool = True) -> Upstream:
+    return Upstream(name, f"http://{name}", "m", weight, None, up=up)
+
+
+def test_by_weight() -> None:
+    a, b = upstream("a", 1), upstream("b", 3)
+    taken = [pick([a, b], draw / 100).name for draw in range(100)]
+    assert (taken.count("a"), taken.count("b")) == (25, 75)
+
+
+def test_the_ill_are_left_out_but_never_all_of_them() -> None:
+    a, b = upstream("a", up=False), upstream("b")
+    assert {pick([a, b], draw / 10).name for draw in range(10)} == {"b"}
+    b.up = False
+    assert {pick([a, b], draw / 10).name for draw in range(10)} == {"a", "b"}
+    assert pick([a], 0.999999).name == "a"
+
+
+def test_every_error_knows_its_place_on_the_wire() -> None:
+    classes = [each for each in vars(errors).values() if isinstance(each, type)]
+    tree = [each for each in classes if issubclass(each, GatewayError) and each != GatewayError]
+    assert len(tree) >= 16
+    for each in tree:
+        if each is UpstreamBusy:
+            error: GatewayError = UpstreamBusy("x", status=429, retry_after_s=1.2)
+        elif each is Unauthorized:
+            error = Unauthorized("x", reason="missing")
+        else:
+            error = each("x")
+        body = error.body()["error"]
+        assert set(body) == {"message", "type", "param", "code"}
+        assert 400 <= error.status < 600
+        headers = dict(error.headers())
+        assert (b"retry-after" in headers) == (error.status in (429, 503))
+        # What the OpenAI SDK retries by itself is what we call worth a retry.
+        assert error.retry == (error.status in (429,) or error.status >= 500)
+    assert dict(UpstreamBusy("x", status=429, retry_after_s=1.2).headers())[b"retry-after"] == b"2"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (aiohttp.ConnectionTimeoutError(), "upstream_unavailable"),
+        (aiohttp.ServerTimeoutError(), "upstream_timeout"),
+        (TimeoutError(), "upstream_timeout"),
+        (aiohttp.ServerDisconnectedError(), "upstream_lost"),
+        (aiohttp.ClientOSError(104, "reset"), "upstream_lost"),
+        (aiohttp.ClientPayloadError(), "upstream_error"),
+    ],
+)
+def test_faults_of_the_line_have_names(error: Exception, code: str) -> None:
+    assert connection_fault(error).code == code
+
+
+def test_restarts_are_spaced() -> None:
+    delays = [restart_delay(failures) for failures in range(1, 12)]
+    assert delays[0] == 0.1
+    assert delays == sorted(delays)
+    assert delays[-1] == 5.0
