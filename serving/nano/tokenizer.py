@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +68,13 @@ def build(corpus: Iterable[str]) -> Tokenizer:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus, trainer)
-    tokenizer.add_special_tokens(list(SPECIAL))
+    for token in SPECIAL:
+        if token in (THINK, THINK_END):
+            # Ordinary tokens, as in R1's own tokenizer: they stay in the decoded text, where
+            # reasoning parsers look for them.
+            tokenizer.add_tokens([AddedToken(token, normalized=False, special=False)])
+        else:
+            tokenizer.add_special_tokens([token])
     return tokenizer
 
 

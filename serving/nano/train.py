@@ -45,13 +45,13 @@ _BALANCE_RATE = 0.002
 class Recipe:
     """How long and how fast one model is trained."""
 
-    steps: int = 3000
+    steps: int = 2100
     batch: int = 32
     muon_rate: float = 0.008
     adam_rate: float = 2e-3
     warmup: int = 50
     decay_from: float = 0.5  # share of the run after which the rate falls linearly to zero
-    lessons_fade: tuple[int, int] = (250, 900)  # steps between which reading practice fades out
+    lessons_fade: tuple[float, float] = (0.12, 0.43)  # shares of the run: practice fades between
     seed: int = 20260122
 
     def scale(self, step: int) -> float:
@@ -63,7 +63,7 @@ class Recipe:
 
     def lesson(self, step: int) -> float:
         """Share of reading practice at a step."""
-        first, last = self.lessons_fade
+        first, last = (share * self.steps for share in self.lessons_fade)
         return min(1.0, max(0.0, (last - step) / (last - first)))
 
 

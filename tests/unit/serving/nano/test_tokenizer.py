@@ -51,3 +51,8 @@ def test_the_template_makes_the_trained_prompt() -> None:
     ]
     expected = tokenizer.prompt("2+2", "Be brief.", (("1+1", "\\boxed{2}"),))
     assert template(messages) == expected
+
+
+def test_the_marks_of_thinking_stay_in_the_text_and_the_others_do_not(built: Tokenizer) -> None:
+    ids = built.encode(f"<think>\n1{tokenizer.THINK_END}2{tokenizer.EOS}").ids
+    assert built.decode(ids, skip_special_tokens=True) == "<think>\n1</think>2"

@@ -59,7 +59,7 @@ def test_the_schedule_warms_up_and_falls_to_almost_zero() -> None:
     assert recipe.scale(700) < 1.0
     assert recipe.scale(999) < 0.02
     assert recipe.lesson(0) == 1
-    assert recipe.lesson(recipe.lessons_fade[1]) == 0
+    assert recipe.lesson(430) == 0
 
 
 def test_mixture_weights_come_from_one_group_and_sum_to_the_scale() -> None:
