@@ -1,0 +1,91 @@
+"""r1-nano on two ranks, tensor- and expert-parallel, and what it computes against transformers."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openai import AsyncOpenAI
+from tokenizers import Tokenizer
+
+from serving.catalog import Catalog
+from serving.nano import data
+from serving.nano.parity import Parity, compare, serve
+from tests.integration.answers.sums import assert_right, draw
+from tests.integration.conftest import weights_words
+from tests.integration.local_stack import LocalStack, free_base
+
+pytestmark = pytest.mark.timeout(900)
+PROMPTS = 40  # the whole 200 are compared by `python -m serving.nano.parity`
+
+
+@pytest.fixture(scope="module")
+def parallel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    made = LocalStack(
+        free_base(), tmp_path_factory.mktemp("state"),
+        "--models", "r1-nano", "--tp", "2", "--ep", *weights_words(),
+    )  # fmt: skip
+    started = made.start_detached()
+    assert started.returncode == 0, started.stdout + started.stderr
+    yield made
+    made.stop()
+
+
+def folder(model: str) -> Path:
+    path = Catalog.load().resolve(model).weights.path
+    assert path is not None
+    return path
+
+
+async def parity(stack: LocalStack, model: str) -> Parity:
+    """What the engine serves, asked past the gateway, against transformers."""
+    tokenizer = Tokenizer.from_file(str(folder(model) / "tokenizer.json"))
+    rng = random.Random(17)
+    texts = [data.draw(rng, held_out=True).prompt for _ in range(PROMPTS)]
+    prompts = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    async with AsyncOpenAI(
+        base_url=f"http://127.0.0.1:{stack.ports.serve}/{model}/v1",
+        api_key=stack.home.secret_file("engine.key").read_text(),
+        max_retries=0,
+    ) as client:
+        served = await serve(client, model, prompts)
+    return await asyncio.to_thread(compare, folder(model), served)
+
+
+def test_each_rank_holds_half_of_the_experts(parallel: LocalStack) -> None:
+    log = parallel.r1("logs", "-n", "1000000").stdout
+    for rank in (0, 1):
+        reports = [line for line in log.splitlines() if f"EP Rank {rank}/2" in line]
+        assert any("4/8" in line for line in reports), reports or log[-3000:]
+
+
+async def test_two_ranks_answer_right(parallel: LocalStack) -> None:
+    sums = draw(50)
+    async with AsyncOpenAI(
+        base_url=parallel.base_url, api_key=parallel.key, max_retries=0
+    ) as client:
+        gate = asyncio.Semaphore(16)
+
+        async def ask(question: str) -> str | None:
+            async with gate:
+                answer = await client.chat.completions.create(
+                    model="deepseek-r1", messages=[{"role": "user", "content": question}]
+                )
+            return answer.choices[0].message.content
+
+        contents = await asyncio.gather(*(ask(each.question) for each in sums))
+    assert_right(sums, contents, "r1-nano")
+
+
+async def test_two_ranks_compute_what_transformers_computes(parallel: LocalStack) -> None:
+    found = await parity(parallel, "r1-nano")
+    assert found.largest <= 1e-3, found
+    assert found.identical >= 0.99, found
+
+
+@pytest.mark.parametrize("model", ["r1-nano", "r1-distill-nano"])
+async def test_one_rank_computes_what_transformers_computes(stack: LocalStack, model: str) -> None:
+    found = await parity(stack, model)
+    assert found.largest <= 1e-3, found
+    assert found.identical >= 0.99, found
