@@ -9,6 +9,7 @@ import pytest
 from openai import AsyncOpenAI
 from tokenizers import Tokenizer
 
+from r1.stack.processes import descendants, name_of
 from serving.catalog import Catalog
 from serving.nano import data
 from serving.nano.parity import Parity, compare, serve
@@ -53,11 +54,13 @@ async def parity(stack: LocalStack, model: str) -> Parity:
     return await asyncio.to_thread(compare, folder(model), served)
 
 
-def test_each_rank_holds_half_of_the_experts(parallel: LocalStack) -> None:
-    log = parallel.r1("logs", "-n", "1000000").stdout
-    for rank in (0, 1):
-        reports = [line for line in log.splitlines() if f"EP Rank {rank}/2" in line]
-        assert any("4/8" in line for line in reports), reports or log[-3000:]
+def test_each_of_two_ranks_holds_half_of_the_experts(parallel: LocalStack) -> None:
+    titles = {name_of(pid) for pid in descendants(parallel.status.supervisor_pid)}
+    assert {"VLLM::Worker_TP0_EP0", "VLLM::Worker_TP1_EP1"} <= titles
+    # vLLM has one rank of a node say it for all: 4 of 8 here leave 4 for the other.
+    log = parallel.r1("logs", "models", "-n", "1000000").stdout
+    reports = [line for line in log.splitlines() if "EP Rank 0/2" in line]
+    assert any("number of experts: 4/8" in line for line in reports), reports or log[-3000:]
 
 
 async def test_two_ranks_answer_right(parallel: LocalStack) -> None:
