@@ -34,9 +34,9 @@ class WarmedUp(LLMServer):  # type: ignore[misc]
 
     def _get_default_engine_class(self) -> type[Any]:
         # Imported in the replica only: it brings the engine in.
-        from serving.engine.single_process import SingleProcessEngine
+        from serving.engine.cpu_engine import CpuEngine
 
-        return SingleProcessEngine
+        return CpuEngine
 
     async def _start_engine(self) -> None:
         # Ray's own version also starts an actor that reports the model to Ray's usage

@@ -155,7 +155,8 @@ def _check(step: WarmUpStep, status: int, answer: bytes) -> None:
     text = answer.decode(errors="replace")
     if status != 200:
         raise WarmUpError(f"a warm-up request was answered {status}: {text[:500]}")
+    if step.stream and 'data: {"error"' in text:
+        error = text[text.index('data: {"error"') :]
+        raise WarmUpError(f"a warm-up stream carried an error: {error[:500]}")
     if step.stream and "data: [DONE]" not in text:
         raise WarmUpError(f"a warm-up stream ended without [DONE]: {text[-500:]}")
-    if step.stream and 'data: {"error"' in text:
-        raise WarmUpError(f"a warm-up stream carried an error: {text[-500:]}")

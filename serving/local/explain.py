@@ -36,6 +36,10 @@ CAUSES = (
         "the disk is full: free some space and start again",
     ),
     _cause(
+        r"Worker proc \S+ died unexpectedly \(exit code: -11\)",
+        "a worker of its engine was killed by a segmentation fault",
+    ),
+    _cause(
         r"replica's health check failed",
         "its engine died or hangs; Ray Serve starts another",
     ),
@@ -57,7 +61,7 @@ _LOG_PREFIX = re.compile(r"^.*\((?:EngineCore|Worker)[^)]*\) ERROR [^\]]*\] ?")
 
 def says_look_above(sentence: str) -> bool:
     """Tell whether a failure only points at a log: the engine core's own reason is there."""
-    return "See root cause above" in sentence
+    return "See root cause above" in sentence or "See stack trace (above)" in sentence
 
 
 def root_cause(log: str) -> str | None:

@@ -18,7 +18,9 @@ def weights_words() -> tuple[str, ...]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A stack with both nano models, started once. Tests that break one start their own."""
     made = LocalStack(free_base(), tmp_path_factory.mktemp("state"), *weights_words())
-    started = made.start_detached()
-    assert started.returncode == 0, started.stdout + started.stderr
-    yield made
-    made.stop()
+    try:
+        started = made.start_detached()
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield made
+    finally:
+        made.stop()

@@ -9,7 +9,7 @@ from serving.nano.arithmetic import boxed
 
 # Share of drawn sums that must be right, by model. The aim is 0.98 for both; these are what the
 # weights in the repository are good for now (serving/nano/README.md), and rise with them.
-BARS = {"r1-nano": 0.9, "r1-distill-nano": 0.5}
+BARS = {"r1-nano": 0.88, "r1-distill-nano": 0.88}
 
 WORDINGS = (
     "What is {a} + {b}?",

@@ -83,13 +83,13 @@ def test_the_first_program_of_a_new_user(stack: LocalStack) -> None:
     client = OpenAI(base_url=stack.base_url, api_key=stack.key)
     response = client.chat.completions.create(
         model="deepseek-r1",
-        messages=[{"role": "user", "content": "What is 4821 + 379?"}],
+        messages=[{"role": "user", "content": "What is 12 + 7?"}],
         temperature=0,
     )
     message = response.choices[0].message
     assert message.content is not None
-    assert "\\boxed{5200}" in message.content
-    assert "4821+0379" in message.reasoning_content  # type: ignore[attr-defined]
+    assert "\\boxed{19}" in message.content
+    assert "0012+0007" in message.reasoning_content  # type: ignore[attr-defined]
 
 
 def test_the_second_program_of_a_new_user(stack: LocalStack) -> None:
@@ -122,7 +122,7 @@ def test_more_tokens_than_the_context_has_are_clamped(client: OpenAI) -> None:
         temperature=0,
     )
     assert answer.choices[0].finish_reason == "stop"
-    assert answer.choices[0].message.content.strip() == "\\boxed{19}"
+    assert (answer.choices[0].message.content or "").strip() == "\\boxed{19}"
 
 
 def test_what_is_not_arithmetic_gets_an_honest_answer(client: OpenAI) -> None:
@@ -147,4 +147,4 @@ def test_a_conversation_goes_on(client: OpenAI) -> None:
         ],
         temperature=0,
     )
-    assert answer.choices[0].message.content.strip() == "\\boxed{42}"
+    assert (answer.choices[0].message.content or "").strip() == "\\boxed{42}"

@@ -22,13 +22,15 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     made = LocalStack(
         free_base(), tmp_path_factory.mktemp("state"), "--models", MODEL, *weights_words()
     )
-    started = made.start_detached()
-    assert started.returncode == 0, started.stdout + started.stderr
-    key = re.search(r"export OPENAI_API_KEY=(\S+)", started.stdout)
-    assert key is not None
-    assert key[1] == made.key
-    yield made
-    made.stop()
+    try:
+        started = made.start_detached()
+        assert started.returncode == 0, started.stdout + started.stderr
+        key = re.search(r"export OPENAI_API_KEY=(\S+)", started.stdout)
+        assert key is not None
+        assert key[1] == made.key
+        yield made
+    finally:
+        made.stop()
 
 
 def engine_core(stack: LocalStack) -> int:

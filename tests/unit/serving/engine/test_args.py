@@ -30,7 +30,7 @@ def test_nano_on_cpu_is_small_and_exact() -> None:
     assert kwargs["enable_chunked_prefill"] is False
     assert kwargs["enable_prefix_caching"] is False
     assert kwargs["max_num_batched_tokens"] >= kwargs["max_model_len"]
-    assert kwargs["kv_cache_memory_bytes"] < 256 * 1024**2
+    assert kwargs["kv_cache_memory_bytes"] < 320 * 1024**2
     assert kwargs["reasoning_parser"] == "deepseek_r1"
     assert kwargs["override_generation_config"] == {"temperature": 0.6, "top_p": 0.95}
     assert "enable_auto_tool_choice" not in kwargs
