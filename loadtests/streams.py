@@ -56,7 +56,10 @@ async def measure(session: aiohttp.ClientSession, target: Target, body: dict[str
     """
     body = {**body, "model": target.model, "stream": True}
     body["stream_options"] = {"include_usage": True}
-    headers = {"Authorization": f"Bearer {target.key}"}
+    headers = {
+        "Authorization": f"Bearer {target.key}",
+        "Content-Type": "application/json",
+    }
     began, first, tokens, done = time.perf_counter(), 0.0, 0, False
     async with session.post(
         f"{target.url}/chat/completions", data=orjson.dumps(body), headers=headers
