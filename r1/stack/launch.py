@@ -20,7 +20,9 @@ from r1.stack.processes import end_all
 from r1.stack.status import StackStatus, load
 
 NEEDED_BYTES = 500 * 1024 * 1024
-LONGEST_TEMP_PATH = 40
+# Ray puts HAProxy's socket 77 characters below it, and HAProxy a suffix behind that; a Unix
+# socket's path has 107 at most. So in practice it is /tmp/r1-xxxxxxxx.
+LONGEST_TEMP_PATH = len("/tmp/r1-xxxxxxxx")  # noqa: S108 - a length
 POLL_S = 0.1
 LONGEST_ANSWER_S = 600.0
 

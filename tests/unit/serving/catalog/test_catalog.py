@@ -135,7 +135,7 @@ def test_an_empty_folder_is_no_catalog(tmp_path: Path) -> None:
         ({"architecture.n_group": 3}, "multiple of n_group"),
         ({"architecture.topk_group": 3}, "must not exceed n_group"),
         ({"architecture.num_experts_per_tok": 5}, "must fit into the topk_group"),
-        ({"architecture.first_k_dense_replace": 4}, "must not exceed num_hidden_layers"),
+        ({"architecture.first_k_dense_replace": 5}, "must not exceed num_hidden_layers"),
         ({"architecture.max_position_embeddings": 8192}, "rope_scaling.factor × "),
         ({"context.served": 8192}, "more than the 4096 positions"),
         ({"context.longest_answer": 4097}, "must not exceed context.served"),

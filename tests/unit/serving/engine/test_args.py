@@ -178,7 +178,7 @@ def test_no_such_profile(model: str, machine: str, profile: str, sentence: str) 
         ),
         ("r1-nano", "cpu", {"enable_prefix_caching": True}, "neither chunked prefill"),
         ("r1-nano", "cpu", {"max_num_batched_tokens": 1024}, "must reach max_model_len"),
-        ("r1-nano", "cpu", {"kv_cache_memory_bytes": 1024}, "raise it to 28,311,552"),
+        ("r1-nano", "cpu", {"kv_cache_memory_bytes": 1024}, "raise it to 37,748,736"),
         ("r1-nano", "cpu", {"kv_cache_memory_bytes": 10**12}, "more than the"),
         ("r1-nano", "cpu", {"max_model_len": "4k"}, "max_model_len is '4k'; give"),
         ("r1-nano", "cpu", {"kv_cache_memory_bytes": None}, "give a whole number"),
