@@ -18,7 +18,14 @@ from types import FrameType
 from r1.stack.home import Home
 from r1.stack.leftovers import leftovers
 from r1.stack.plan import MARKER, StackPlan
-from r1.stack.processes import become_subreaper, descendants, die_with_parent, end_all
+from r1.stack.processes import (
+    become_subreaper,
+    descendants,
+    die_with_parent,
+    end_all,
+    remove,
+    semaphores,
+)
 from r1.stack.status import load
 
 GRACE_S = 2.0
@@ -82,7 +89,9 @@ def guard(home: Home, supervisor_command: Sequence[str]) -> int:
         return sorted({*descendants(os.getpid()), *leftovers(plan)})
 
     orphans = left()
+    opened = semaphores(orphans)
     stubborn = end_all(left, GRACE_S)
+    remove(opened)
     status = load(home)
     if status is None or status.state not in ("stopped", "failed"):
         how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"

@@ -1,7 +1,11 @@
 """The three processes of a stack, as specifications: store, model plane, gateway."""
 
 import asyncio
+import getpass
+import os
 import sys
+import tempfile
+from pathlib import Path
 
 from r1.stack.home import Home
 from r1.stack.part import PartSpec, http_ok
@@ -46,7 +50,15 @@ def models_spec(plan: StackPlan, home: Home, engine_key: str, all_ready: asyncio
         name=MODELS,
         command=(sys.executable, "-m", "serving.local", "--config", str(home.plane_config)),
         # By environment, because an argument would show the key in the process list.
-        environment={MARKER: plan.stack_id, "VLLM_API_KEY": engine_key},
+        environment={
+            MARKER: plan.stack_id,
+            "VLLM_API_KEY": engine_key,
+            # What engines leave in the temporary folder goes with the stack's own; compiled
+            # kernels stay, because the next start is quicker with them.
+            "TMPDIR": plan.temp_dir,
+            "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+            or str(Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"),
+        },
         log=home.log(MODELS),
         ready=ready,
         start_limit_s=MODELS_START_LIMIT_S,

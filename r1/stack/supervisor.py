@@ -17,7 +17,7 @@ from r1.stack.journal import Journal
 from r1.stack.part import Part, PartFailed, PartSpec
 from r1.stack.parts import GATEWAY, MODELS, STORE
 from r1.stack.plan import StackPlan
-from r1.stack.processes import descendants, end_all, reap_adopted
+from r1.stack.processes import descendants, end_all, reap_adopted, remove, semaphores
 from r1.stack.redis_server import NoStore
 from r1.stack.restarts import RestartPolicy
 from serving.local.explain import root_cause, says_look_above
@@ -231,6 +231,7 @@ class Supervisor:
         """End everything: the gateway drains first, then the model plane, then the store."""
         self._stopping.set()
         self._journal.stack("stopping", failure)
+        opened = await asyncio.to_thread(lambda: semaphores(descendants(os.getpid())))
         for keeper in keepers:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
@@ -251,6 +252,7 @@ class Supervisor:
             for each in (name, *(self._model_parts() if name == MODELS else ())):
                 self._journal.part(each, "stopped")
         await self._end_orphans("")
+        remove(opened)
         self._journal.say("everything has ended")
 
     def _model_parts(self) -> list[str]:
