@@ -83,7 +83,7 @@ def test_the_first_program_of_a_new_user(stack: LocalStack) -> None:
     client = OpenAI(base_url=stack.base_url, api_key=stack.key)
     response = client.chat.completions.create(
         model="deepseek-r1",
-        messages=[{"role": "user", "content": "What is 12 + 7?"}],
+        messages=[{"role": "user", "content": "12 + 7"}],
         temperature=0,
     )
     message = response.choices[0].message
