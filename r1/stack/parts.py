@@ -14,7 +14,7 @@ from r1.stack.ports import PortPlan
 from r1.stack.redis_server import answers, find_redis_server
 
 STORE, MODELS, GATEWAY = "store", "models", "gateway"
-# The engines compile nothing and load megabytes; but the machine may be slow and busy.
+# The engines load megabytes and compile one sampling kernel; but the machine may be slow and busy.
 MODELS_START_LIMIT_S = 900.0
 STORE_START_LIMIT_S = 120.0
 GATEWAY_START_LIMIT_S = 180.0
