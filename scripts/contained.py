@@ -21,9 +21,7 @@ from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36
 # Not left by mistake: PyTorch's cache of compiled kernels, and what pytest keeps of failed tests.
-# Known and not mended: the 32-byte semaphores of an engine that a test kills with -9. Nobody else
-# can tell whose they are once it is dead; those of an engine that is ended are removed.
-KEPT = ("torchinductor_", "pytest-of-", "sem.mp-")
+KEPT = ("torchinductor_", "pytest-of-")
 TCP_LISTEN = "0A"
 
 

@@ -5,6 +5,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# No test depends on the speed of its machine.
+settings.register_profile("r1", deadline=None)
+settings.load_profile("r1")
 
 TESTS = Path(__file__).parent
 FOLDER_MARKERS = ("unit", "property", "contract", "integration", "chart", "e2e", "chaos")

@@ -7,27 +7,10 @@ from r1.stack.home import Home
 from r1.stack.plan import StackPlan
 from r1.stack.ports import PortPlan
 from serving.catalog import Catalog
+from serving.local.config import Ports
 
 # What DeepSeek's own API calls its reasoning model: programs written for it work unchanged.
 DEEPSEEK_NAMES = ("deepseek-r1", "deepseek-reasoner")
-SERVING_PORTS = (
-    "serve",
-    "serve_fallback",
-    "ray_gcs",
-    "ray_object_manager",
-    "ray_node_manager",
-    "ray_client",
-    "ray_dashboard",
-    "ray_agent_http",
-    "ray_agent_grpc",
-    "ray_runtime_env",
-    "ray_metrics",
-    "haproxy_metrics",
-    "haproxy_stats",
-    "engine",
-    "replicas",
-    "ray_workers",
-)
 
 
 def gateway_config(
@@ -83,7 +66,7 @@ def plane_config(plan: StackPlan, ports: PortPlan) -> dict[str, Any]:
     numbers = asdict(ports)
     return {
         "temp_dir": plan.temp_dir,
-        "ports": {name: numbers[name] for name in SERVING_PORTS},
+        "ports": {name: numbers[name] for name in Ports.model_fields},
         "longest_answer_s": plan.longest_answer_s,
         "applications": [
             {

@@ -24,7 +24,7 @@ from r1.stack.processes import (
     die_with_parent,
     end_all,
     remove,
-    semaphores,
+    shared_files,
 )
 from r1.stack.status import load
 
@@ -89,7 +89,7 @@ def guard(home: Home, supervisor_command: Sequence[str]) -> int:
         return sorted({*descendants(os.getpid()), *leftovers(plan)})
 
     orphans = left()
-    opened = semaphores(orphans)
+    opened = shared_files(orphans)
     stubborn = end_all(left, GRACE_S)
     remove(opened)
     status = load(home)

@@ -18,7 +18,6 @@ PR_SET_CHILD_SUBREAPER = 36
 
 PROC = Path("/proc")
 SHM = Path("/dev/shm")  # noqa: S108 - where Linux keeps shared memory
-TRACKER_GRACE_S = 3.0
 
 
 class ProcessControlError(OSError):
@@ -123,36 +122,30 @@ def reap_adopted(own: Iterable[int]) -> None:
                 os.waitpid(pid, os.WNOHANG)
 
 
-def semaphores(pids: Iterable[int], proc: Path = PROC, shm: Path = SHM) -> set[Path]:
-    """Python's named semaphores that processes have open: files that a killed process leaves.
+def shared_files(pids: Iterable[int], proc: Path = PROC, shm: Path = SHM) -> set[Path]:
+    """Files of /dev/shm that processes have in their memory, which killed processes leave there.
 
-    The C library maps them under a name that it takes away again, so they are known by inode.
+    Engines have queues between their workers, and Python's semaphores. The C library maps a
+    semaphore under a name that it takes away again, so files are known by inode.
     """
     inodes: set[str] = set()
     for pid in pids:
         with contextlib.suppress(OSError):
             for line in (proc / str(pid) / "maps").read_text(errors="replace").splitlines():
-                if "/sem." in line:
+                if " /dev/shm/" in line:
                     inodes.add(line.split()[4])
-    return {file for file in shm.glob("sem.mp-*") if str(file.stat().st_ino) in inodes}
+    found = set()
+    for file in shm.iterdir() if inodes else ():
+        with contextlib.suppress(FileNotFoundError):
+            if str(file.stat().st_ino) in inodes:
+                found.add(file)
+    return found
 
 
 def remove(files: Iterable[Path]) -> None:
     """Remove files; those that are gone already are no fault."""
     for file in files:
         file.unlink(missing_ok=True)
-
-
-def cleans_up(pid: int, proc: Path = PROC) -> bool:
-    """Whether a process is Python's resource tracker.
-
-    It ends by itself when the processes it serves have ended, and then takes their semaphores out
-    of /dev/shm: killed with them, it would leave those behind.
-    """
-    try:
-        return b"multiprocessing.resource_tracker" in (proc / str(pid) / "cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def end_all(
@@ -164,7 +157,6 @@ def end_all(
 ) -> list[int]:
     """End every process that `find` returns: SIGTERM, after `grace_s` SIGKILL, until none is left.
 
-    Resource trackers get `TRACKER_GRACE_S` more, to take away what the others leave.
     Looks again each round, because a dying process may start or orphan others. Returns the pids
     that were still there after `limit_s` seconds (none, unless the kernel can't kill them).
     """
@@ -179,7 +171,7 @@ def end_all(
             return alive
         for pid in alive:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                if waited >= grace_s + TRACKER_GRACE_S * cleans_up(pid):
+                if waited >= grace_s:
                     os.kill(pid, signal.SIGKILL)
                 elif pid not in told:
                     told.add(pid)

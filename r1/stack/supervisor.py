@@ -10,6 +10,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from r1.stack.first_key import NoFirstKey
@@ -17,7 +18,7 @@ from r1.stack.journal import Journal
 from r1.stack.part import Part, PartFailed, PartSpec
 from r1.stack.parts import GATEWAY, MODELS, STORE
 from r1.stack.plan import StackPlan
-from r1.stack.processes import descendants, end_all, reap_adopted, remove, semaphores
+from r1.stack.processes import descendants, end_all, reap_adopted, remove, shared_files
 from r1.stack.redis_server import NoStore
 from r1.stack.restarts import RestartPolicy
 from serving.local.explain import root_cause, says_look_above
@@ -25,6 +26,7 @@ from serving.local.explain import root_cause, says_look_above
 STOP_GRACE_S = 5.0
 REMINDER_S = 15.0
 HOUSEKEEPING_S = 1.0
+SHARED_FILES_S = 10.0
 
 
 class GaveUp(RuntimeError):
@@ -61,6 +63,7 @@ class Supervisor:
         self._models_ready = asyncio.Event()
         self._model_failure = ""
         self._was_ready: set[str] = set()
+        self._opened: set[Path] = set()  # in /dev/shm, by processes that may be killed
 
     def stop(self) -> None:
         """Ask the stack to end; asked again, it doesn't wait for running answers."""
@@ -215,11 +218,14 @@ class Supervisor:
 
     async def _keep_house(self) -> None:
         """Take away adopted zombies, and say now and then what is being waited for."""
-        reminded = time.monotonic()
+        reminded = looked = time.monotonic()
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
             reap_adopted(part.pid for part in self._parts.values())
             now = time.monotonic()
+            if now - looked > SHARED_FILES_S:
+                looked = now
+                await asyncio.to_thread(self._note_shared_files)
             if self._journal.status.state == "starting" and now - reminded > REMINDER_S:
                 reminded = now
                 waiting = ", ".join(
@@ -227,11 +233,14 @@ class Supervisor:
                 )
                 self._journal.say(f"still waiting for {waiting}")
 
+    def _note_shared_files(self) -> None:
+        self._opened |= shared_files(descendants(os.getpid()))
+
     async def _end(self, keepers: list[asyncio.Task[None]], failure: str) -> None:
         """End everything: the gateway drains first, then the model plane, then the store."""
         self._stopping.set()
         self._journal.stack("stopping", failure)
-        opened = await asyncio.to_thread(lambda: semaphores(descendants(os.getpid())))
+        await asyncio.to_thread(self._note_shared_files)
         for keeper in keepers:
             keeper.cancel()
         await asyncio.gather(*keepers, return_exceptions=True)
@@ -252,7 +261,7 @@ class Supervisor:
             for each in (name, *(self._model_parts() if name == MODELS else ())):
                 self._journal.part(each, "stopped")
         await self._end_orphans("")
-        remove(opened)
+        remove(self._opened)
         self._journal.say("everything has ended")
 
     def _model_parts(self) -> list[str]:

@@ -5,14 +5,13 @@ from pathlib import Path
 import pytest
 
 from r1.stack.processes import (
-    cleans_up,
     descendants,
     end_all,
     is_running,
     marked,
     name_of,
     remove,
-    semaphores,
+    shared_files,
     start_time,
 )
 from tests.unit.r1.stack.proc_files import add_process
@@ -115,26 +114,18 @@ def test_what_the_kernel_keeps_is_reported(
     assert left == [1, 2]
 
 
-def test_a_resource_tracker_outlives_those_it_cleans_up_after(tmp_path: Path) -> None:
-    for pid, line in ((7, b"python\0-c\0from multiprocessing.resource_tracker import main;main(5)"),
-                      (8, b"python\0-m\0vllm")):  # fmt: skip
-        (tmp_path / str(pid)).mkdir()
-        (tmp_path / str(pid) / "cmdline").write_bytes(line)
-    assert cleans_up(7, tmp_path)
-    assert not cleans_up(8, tmp_path)
-    assert not cleans_up(9, tmp_path)
-
-
-def test_the_semaphores_that_a_process_has_open_are_found(tmp_path: Path) -> None:
-    mine, other = tmp_path / "sem.mp-abc", tmp_path / "sem.mp-def"
-    mine.touch()
-    other.touch()
+def test_the_shared_memory_of_a_process_is_found(tmp_path: Path) -> None:
+    semaphore, queue, other = (tmp_path / name for name in ("sem.mp-abc", "psm_1a2b", "psm_3c4d"))
+    for file in (semaphore, queue, other):
+        file.touch()
     (tmp_path / "7").mkdir()
+    # A semaphore is mapped under a passing name; an inode means nothing on another filesystem.
     (tmp_path / "7" / "maps").write_text(
-        f"7f00-7f01 rw-s 00000000 00:19 {mine.stat().st_ino}    /dev/shm/sem.xyz (deleted)\n"
+        f"7f00-7f01 rw-s 00000000 00:19 {semaphore.stat().st_ino}    /dev/shm/sem.xyz (deleted)\n"
+        f"7f02-7f03 rw-s 00000000 00:19 {queue.stat().st_ino}    /dev/shm/psm_1a2b\n"
         f"7f04-7f05 r-xp 00000000 08:01 {other.stat().st_ino}    /usr/lib/libc.so.6\n"
     )
-    assert semaphores([7, 8], tmp_path, tmp_path) == {mine}
+    assert shared_files([7, 8], tmp_path, tmp_path) == {semaphore, queue}
 
 
 def test_removing_what_is_gone_is_no_fault(tmp_path: Path) -> None:

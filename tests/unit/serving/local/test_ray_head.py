@@ -3,9 +3,8 @@ from dataclasses import asdict
 import pytest
 from pydantic import ValidationError
 
-from r1.stack.configs import SERVING_PORTS
 from r1.stack.ports import plan_ports
-from serving.local.config import LocalPlane
+from serving.local.config import LocalPlane, Ports
 from serving.local.ray_head import head_command, ray_environment
 
 
@@ -14,7 +13,7 @@ def plane(base: int, **changes: object) -> LocalPlane:
     return LocalPlane.model_validate(
         {
             "temp_dir": f"/tmp/r1-{base}",
-            "ports": {name: numbers[name] for name in SERVING_PORTS},
+            "ports": {name: numbers[name] for name in Ports.model_fields},
             "longest_answer_s": 600,
             "applications": [{"model": "r1-nano", "arguments": {"hardware": "cpu"}}],
             **changes,
