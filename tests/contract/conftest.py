@@ -1,4 +1,4 @@
-"""One Redis, one stand-in for vLLM and one gateway for most tests; faults get their own."""
+"""One Redis, one simulated vLLM and one gateway for most tests; faults get their own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.stack import FakeVllm, Gateway, RedisServer
+from tests.contract.stack import Gateway, RedisServer, Simulator
 
 
 @pytest.fixture(scope="session")
@@ -23,14 +23,16 @@ def redis(folder: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="session")
-def shared_vllm(folder: Path) -> Iterator[FakeVllm]:
-    server = FakeVllm(folder, "--key", "engine-secret")
+def shared_vllm(folder: Path) -> Iterator[Simulator]:
+    key = folder / "engine.key"
+    key.write_text("engine-secret")
+    server = Simulator(folder, "--key-file", str(key))
     yield server
     server.end()
 
 
 @pytest.fixture(scope="session")
-def gateway(folder: Path, redis: RedisServer, shared_vllm: FakeVllm) -> Iterator[Gateway]:
+def gateway(folder: Path, redis: RedisServer, shared_vllm: Simulator) -> Iterator[Gateway]:
     (folder / "shared").mkdir()
     (folder / "shared" / "engine.key").write_text("engine-secret")
     process = Gateway(
@@ -45,7 +47,7 @@ def gateway(folder: Path, redis: RedisServer, shared_vllm: FakeVllm) -> Iterator
 
 
 @pytest.fixture
-def vllm(shared_vllm: FakeVllm) -> Iterator[FakeVllm]:
+def vllm(shared_vllm: Simulator) -> Iterator[Simulator]:
     """The shared stand-in, in health at the beginning and at the end."""
     shared_vllm.reset()
     yield shared_vllm

@@ -115,16 +115,16 @@ class RedisServer(Process):
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
-class FakeVllm(Process):
-    """A stand-in for a vLLM server."""
+class Simulator(Process):
+    """A simulated vLLM server that says that 7 + 5 is 12."""
 
     def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        script = str(Path(__file__).with_name("fake_vllm.py"))
-        command = [sys.executable, script, "--port", str(self.port), *options]
-        super().__init__(command, folder / f"vllm-{self.port}.log")
-        wait_for(lambda: answers(self.url + "/seen"), "the stand-in for vLLM", START_S)
+        command = [sys.executable, "-m", "serving.simulator", "--port", str(self.port), "--record"]
+        super().__init__([*command, *options], folder / f"vllm-{self.port}.log")
+        wait_for(lambda: answers(self.url + "/seen"), "the simulated vLLM", START_S)
+        self.reset()
 
     def control(self, **values: Any) -> None:
         """Set what the next requests do."""
@@ -144,16 +144,16 @@ class FakeVllm(Process):
         """Back to health, and forget what was seen."""
         self.control(
             fault="",
-            delay_s=0.0,
-            first_delay_s=0.0,
-            per_chunk=1,
+            status=0,
+            retry_after=None,
+            share=1.0,
+            step_s=0.0,
+            first_token_s=0.0,
+            per_event=1,
             reasoning="7+5=12",
             content="\\boxed{12}",
-            seen=[],
-            headers=[],
-            aborted=0,
-            tokenized=0,
         )
+        HTTP.delete(self.url + "/seen").raise_for_status()
 
 
 class Gateway(Process):

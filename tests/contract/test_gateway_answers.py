@@ -8,14 +8,14 @@ from typing import Any
 import openai
 import pytest
 
-from tests.contract.stack import HTTP, FakeVllm, Gateway, read_stream, stream
+from tests.contract.stack import HTTP, Gateway, Simulator, read_stream, stream
 
 QUESTION: Any = [{"role": "user", "content": "What is 7+5?"}]
 REASONING, CONTENT = "7+5=12", "\\boxed{12}"
 
 
 @pytest.fixture
-def client(gateway: Gateway, vllm: FakeVllm) -> openai.OpenAI:
+def client(gateway: Gateway, vllm: Simulator) -> openai.OpenAI:
     return openai.OpenAI(base_url=gateway.url + "/v1", api_key=gateway.key, max_retries=0)
 
 
@@ -33,8 +33,8 @@ def test_a_plain_call(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("per_chunk", [1, 3, 4, 100])
 @pytest.mark.parametrize("fault", ["", "bytewise"])
-def test_a_stream(client: openai.OpenAI, vllm: FakeVllm, per_chunk: int, fault: str) -> None:
-    vllm.control(per_chunk=per_chunk, fault=fault)
+def test_a_stream(client: openai.OpenAI, vllm: Simulator, per_chunk: int, fault: str) -> None:
+    vllm.control(per_event=per_chunk, fault=fault)
     reasoning = content = ""
     usage: Any = None
     ends = []
@@ -63,7 +63,7 @@ def test_a_stream(client: openai.OpenAI, vllm: FakeVllm, per_chunk: int, fault: 
     assert usage.completion_tokens_details.reasoning_tokens == len(REASONING)
 
 
-async def test_the_async_client(gateway: Gateway, vllm: FakeVllm) -> None:
+async def test_the_async_client(gateway: Gateway, vllm: Simulator) -> None:
     async with openai.AsyncOpenAI(base_url=gateway.url, api_key=gateway.key) as client:
         answer = await client.chat.completions.create(model="r1-nano", messages=QUESTION)
         assert answer.choices[0].message.content == CONTENT
@@ -118,14 +118,14 @@ def test_models(client: openai.OpenAI, gateway: Gateway) -> None:
     assert HTTP.get(gateway.url + "/models", headers=gateway.headers).status_code == 200
 
 
-def test_the_same_routes_without_v1(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_the_same_routes_without_v1(gateway: Gateway, vllm: Simulator) -> None:
     answer = gateway.post("/chat/completions")
     assert answer.json()["choices"][0]["message"]["content"] == CONTENT
     answer = gateway.post("/completions", prompt="7+5=")
     assert answer.json()["choices"][0]["text"] == CONTENT
 
 
-def test_headers(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_headers(gateway: Gateway, vllm: Simulator) -> None:
     headers = {**gateway.headers, "x-request-id": "mine-1"}
     body = {"model": "deepseek-r1", "messages": QUESTION}
     answer = HTTP.post(gateway.url + "/v1/chat/completions", json=body, headers=headers)
@@ -144,7 +144,7 @@ def test_headers(gateway: Gateway, vllm: FakeVllm) -> None:
 
 
 @pytest.mark.parametrize("bad", ["a b", "x" * 200, "é", 'a"b'])
-def test_a_strange_request_id_is_replaced(gateway: Gateway, vllm: FakeVllm, bad: str) -> None:
+def test_a_strange_request_id_is_replaced(gateway: Gateway, vllm: Simulator, bad: str) -> None:
     headers = {b"authorization": f"Bearer {gateway.key}".encode(), b"x-request-id": bad.encode()}
     answer = HTTP.post(
         gateway.url + "/v1/chat/completions",
@@ -154,7 +154,7 @@ def test_a_strange_request_id_is_replaced(gateway: Gateway, vllm: FakeVllm, bad:
     assert answer.headers["x-request-id"].startswith("req_")
 
 
-def test_what_the_engine_is_asked(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_what_the_engine_is_asked(gateway: Gateway, vllm: Simulator) -> None:
     history = [
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Hello", "reasoning_content": "greet"},
@@ -188,14 +188,14 @@ def test_what_the_engine_is_asked(gateway: Gateway, vllm: FakeVllm) -> None:
     assert sent["authorization"] == "Bearer engine-secret"
 
 
-def test_the_callers_sampling_is_kept(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_the_callers_sampling_is_kept(gateway: Gateway, vllm: Simulator) -> None:
     assert gateway.post(temperature=0, top_p=1, stream=True).status_code == 200
     asked = vllm.last()
     assert (asked["temperature"], asked["top_p"]) == (0, 1)
     assert asked["stream_options"] == {"include_usage": True}
 
 
-def test_usage_is_sent_only_when_asked_for(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_usage_is_sent_only_when_asked_for(gateway: Gateway, vllm: Simulator) -> None:
     with stream(gateway) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         events = read_stream(response)
@@ -204,7 +204,7 @@ def test_usage_is_sent_only_when_asked_for(gateway: Gateway, vllm: FakeVllm) -> 
 
 
 def test_reasoning_can_be_left_out_and_is_counted_all_the_same(
-    gateway: Gateway, vllm: FakeVllm
+    gateway: Gateway, vllm: Simulator
 ) -> None:
     body = gateway.post(include_reasoning=False).json()
     assert body["choices"][0]["message"]["reasoning_content"] is None
@@ -218,7 +218,7 @@ def test_reasoning_can_be_left_out_and_is_counted_all_the_same(
     assert events[-1]["usage"]["completion_tokens_details"]["reasoning_tokens"] == len(REASONING)
 
 
-def test_text_that_looks_like_our_fields_is_not_touched(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_text_that_looks_like_our_fields_is_not_touched(gateway: Gateway, vllm: Simulator) -> None:
     trap = 'say "reasoning": and "token_ids":[1] and data: [DONE]'
     vllm.control(reasoning=trap, content=trap)
     message = gateway.post().json()["choices"][0]["message"]
@@ -229,7 +229,7 @@ def test_text_that_looks_like_our_fields_is_not_touched(gateway: Gateway, vllm: 
     assert "".join(delta["content"] or "" for delta in deltas) == trap
 
 
-def test_an_asker_of_token_ids_gets_them(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_an_asker_of_token_ids_gets_them(gateway: Gateway, vllm: Simulator) -> None:
     choice = gateway.post(return_token_ids=True).json()["choices"][0]
     assert len(choice["token_ids"]) == len(REASONING) + 1 + len(CONTENT) + 1
 
@@ -241,25 +241,25 @@ class TestClamp:
     PROMPT = 1 + 1 + 12 + 1 + 1 + 1
 
     @pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
-    def test_more_than_the_context(self, gateway: Gateway, vllm: FakeVllm, field: str) -> None:
+    def test_more_than_the_context(self, gateway: Gateway, vllm: Simulator, field: str) -> None:
         wish: dict[str, Any] = {field: 100_000}
         assert gateway.post(**wish).status_code == 200
         assert not {"max_tokens", "max_completion_tokens"} & vllm.last().keys()
         assert vllm.seen()["tokenized"] == 0
 
-    def test_a_small_wish_costs_no_call(self, gateway: Gateway, vllm: FakeVllm) -> None:
+    def test_a_small_wish_costs_no_call(self, gateway: Gateway, vllm: Simulator) -> None:
         assert gateway.post(max_tokens=1024).status_code == 200
         assert vllm.last()["max_tokens"] == 1024
         assert vllm.seen()["tokenized"] == 0
 
     @pytest.mark.parametrize("spare", [-1, 0, 1])
-    def test_around_the_edge(self, gateway: Gateway, vllm: FakeVllm, spare: int) -> None:
+    def test_around_the_edge(self, gateway: Gateway, vllm: Simulator, spare: int) -> None:
         room = 4096 - self.PROMPT
         assert gateway.post(max_tokens=room + spare).status_code == 200
         assert vllm.last()["max_tokens"] == min(room, room + spare)
         assert vllm.seen()["tokenized"] == 1
 
-    def test_a_completion_is_counted(self, gateway: Gateway, vllm: FakeVllm) -> None:
+    def test_a_completion_is_counted(self, gateway: Gateway, vllm: Simulator) -> None:
         answer = gateway.post("/v1/completions", prompt="7+5=", max_tokens=100_000)
         assert answer.status_code == 200
         assert vllm.last()["max_tokens"] == 4096 - 5
@@ -268,7 +268,7 @@ class TestClamp:
         assert vllm.last()["max_tokens"] == 6
 
     def test_a_prompt_that_fills_the_context_is_refused(
-        self, gateway: Gateway, vllm: FakeVllm
+        self, gateway: Gateway, vllm: Simulator
     ) -> None:
         long = [{"role": "user", "content": "x" * 5000}]
         for limit in (10, None, 100_000):

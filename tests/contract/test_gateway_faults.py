@@ -13,9 +13,9 @@ import pytest
 
 from tests.contract.stack import (
     HTTP,
-    FakeVllm,
     Gateway,
     RedisServer,
+    Simulator,
     chat,
     free_port,
     read_stream,
@@ -49,7 +49,7 @@ pytestmark = pytest.mark.timeout(240)
     ],
 )
 def test_a_wrong_field_is_named(
-    gateway: Gateway, vllm: FakeVllm, body: dict[str, Any], param: str
+    gateway: Gateway, vllm: Simulator, body: dict[str, Any], param: str
 ) -> None:
     answer = gateway.post(**body)
     assert answer.status_code == 400
@@ -102,19 +102,24 @@ def test_unknown_routes_and_models(gateway: Gateway) -> None:
 @pytest.mark.parametrize(
     ("fault", "status", "code"),
     [
-        ("500", 502, "upstream_error"),
-        ("401", 502, "upstream_auth"),
-        ("404", 502, "upstream_no_model"),
-        ("408", 504, "upstream_timeout"),
-        ("429", 429, "upstream_busy"),
-        ("503", 503, "upstream_busy"),
-        ("die", 502, "upstream_lost"),
+        ({"status": 500}, 502, "upstream_error"),
+        ({"status": 401}, 502, "upstream_auth"),
+        ({"status": 404}, 502, "upstream_no_model"),
+        ({"status": 408}, 504, "upstream_timeout"),
+        ({"status": 429, "retry_after": "7"}, 429, "upstream_busy"),
+        ({"status": 503, "retry_after": "7"}, 503, "upstream_busy"),
+        ({"fault": "die"}, 502, "upstream_lost"),
     ],
 )
 def test_a_faulty_model_server(
-    gateway: Gateway, vllm: FakeVllm, fault: str, status: int, code: str, streaming: bool
+    gateway: Gateway,
+    vllm: Simulator,
+    fault: dict[str, Any],
+    status: int,
+    code: str,
+    streaming: bool,
 ) -> None:
-    vllm.control(fault=fault)
+    vllm.control(**fault)
     answer = gateway.post(stream=streaming)
     assert answer.status_code == status
     assert answer.json()["error"]["code"] == code
@@ -126,13 +131,13 @@ def test_a_faulty_model_server(
 @pytest.mark.parametrize(
     ("fault", "code"), [("garbage", "upstream_invalid"), ("short", "upstream_lost")]
 )
-def test_a_broken_body(gateway: Gateway, vllm: FakeVllm, fault: str, code: str) -> None:
+def test_a_broken_body(gateway: Gateway, vllm: Simulator, fault: str, code: str) -> None:
     vllm.control(fault=fault)
     answer = gateway.post()
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, code)
 
 
-def test_an_error_before_the_first_token_has_a_status(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_an_error_before_the_first_token_has_a_status(gateway: Gateway, vllm: Simulator) -> None:
     vllm.control(fault="first-error")
     answer = gateway.post(stream=True)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_error")
@@ -150,10 +155,10 @@ def test_an_error_before_the_first_token_has_a_status(gateway: Gateway, vllm: Fa
     ],
 )
 def test_a_broken_stream_never_looks_finished(
-    gateway: Gateway, vllm: FakeVllm, fault: str, code: str
+    gateway: Gateway, vllm: Simulator, fault: str, code: str
 ) -> None:
     # "stall" is told after timeouts.idle_s = 3.
-    vllm.control(fault=fault, delay_s=0.01)
+    vllm.control(fault=fault, step_s=0.01)
     before = gateway.value("r1_stream_endings_total", reason=code)
     with stream(gateway) as response:
         assert response.status_code == 200
@@ -167,8 +172,8 @@ def test_a_broken_stream_never_looks_finished(
     wait_for(lambda: vllm.seen()["running"] == 0, "the engine's end")
 
 
-def test_the_openai_client_sees_a_lost_replica(gateway: Gateway, vllm: FakeVllm) -> None:
-    vllm.control(fault="cut", delay_s=0.01)
+def test_the_openai_client_sees_a_lost_replica(gateway: Gateway, vllm: Simulator) -> None:
+    vllm.control(fault="cut", step_s=0.01)
     client = openai.OpenAI(base_url=gateway.url + "/v1", api_key=gateway.key, max_retries=0)
     with pytest.raises(openai.APIError) as error:
         for _ in client.chat.completions.create(model="r1-nano", messages=QUESTION, stream=True):
@@ -177,10 +182,10 @@ def test_the_openai_client_sees_a_lost_replica(gateway: Gateway, vllm: FakeVllm)
 
 
 def test_a_killed_model_server(folder: Path, redis: RedisServer) -> None:
-    vllm = FakeVllm(folder)
+    vllm = Simulator(folder)
     gateway = Gateway(folder / "killed", redis, [{"url": vllm.url}])
     try:
-        vllm.control(fault="kill", delay_s=0.01)
+        vllm.control(fault="kill", step_s=0.01)
         with stream(gateway) as response:
             events = read_stream(response)
         assert json.loads(events[-1])["error"]["code"] == "upstream_lost"
@@ -193,7 +198,7 @@ def test_a_killed_model_server(folder: Path, redis: RedisServer) -> None:
         assert answer.headers["retry-after"] == "1"
         wait_for(lambda: gateway.value("r1_upstream_up") == 0, "the gauge to fall")
         # A server that comes back is found again by itself.
-        again = FakeVllm(folder, port=vllm.port)
+        again = Simulator(folder, port=vllm.port)
         wait_for(lambda: gateway.value("r1_upstream_up") == 1, "the gauge to rise")
         assert gateway.post().status_code == 200
         again.end()
@@ -203,7 +208,7 @@ def test_a_killed_model_server(folder: Path, redis: RedisServer) -> None:
 
 
 def test_of_two_model_servers_the_healthy_one_is_asked(folder: Path, redis: RedisServer) -> None:
-    well, ill = FakeVllm(folder), FakeVllm(folder)
+    well, ill = Simulator(folder), Simulator(folder)
     ill.control(fault="ill")
     gateway = Gateway(folder / "two", redis, [{"url": well.url}, {"url": ill.url}])
     try:
@@ -221,9 +226,9 @@ def test_of_two_model_servers_the_healthy_one_is_asked(folder: Path, redis: Redi
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_caller_who_leaves_stops_the_engine(
-    gateway: Gateway, vllm: FakeVllm, streaming: bool
+    gateway: Gateway, vllm: Simulator, streaming: bool
 ) -> None:
-    vllm.control(delay_s=0.05, first_delay_s=0.0 if streaming else 30.0)
+    vllm.control(step_s=0.05, first_token_s=0.0 if streaming else 30.0)
     before = gateway.value("r1_disconnects_total")
     body = json.dumps(chat(stream=streaming, messages=QUESTION)).encode()
     with socket.create_connection(("127.0.0.1", gateway.port)) as caller:
@@ -244,8 +249,8 @@ def test_a_caller_who_leaves_stops_the_engine(
     assert gateway.value("r1_inflight_requests") == 0
 
 
-def test_silence_on_a_stream_is_filled(gateway: Gateway, vllm: FakeVllm) -> None:
-    vllm.control(first_delay_s=1.2)
+def test_silence_on_a_stream_is_filled(gateway: Gateway, vllm: Simulator) -> None:
+    vllm.control(first_token_s=1.2)
     with stream(gateway) as response:
         lines = list(response.iter_lines())
     # One comment each 0.3 s of silence.
@@ -254,8 +259,8 @@ def test_silence_on_a_stream_is_filled(gateway: Gateway, vllm: FakeVllm) -> None
     assert lines[-2] == "data: [DONE]"
 
 
-def test_a_long_wait_for_a_whole_answer_is_filled(gateway: Gateway, vllm: FakeVllm) -> None:
-    vllm.control(first_delay_s=1.5)
+def test_a_long_wait_for_a_whole_answer_is_filled(gateway: Gateway, vllm: Simulator) -> None:
+    vllm.control(first_token_s=1.5)
     answer = gateway.post()
     # One blank line each 0.6 s.
     assert answer.text.startswith("\n\n{")
@@ -263,7 +268,7 @@ def test_a_long_wait_for_a_whole_answer_is_filled(gateway: Gateway, vllm: FakeVl
 
 
 def test_an_error_after_blank_lines_is_no_answer(folder: Path, redis: RedisServer) -> None:
-    vllm = FakeVllm(folder)
+    vllm = Simulator(folder)
     gateway = Gateway(
         folder / "late",
         redis,
@@ -272,7 +277,7 @@ def test_an_error_after_blank_lines_is_no_answer(folder: Path, redis: RedisServe
         model={"timeouts": {"total_s": 1.0}},
     )
     try:
-        vllm.control(first_delay_s=30)
+        vllm.control(first_token_s=30)
         client = openai.OpenAI(base_url=gateway.url + "/v1", api_key=gateway.key, max_retries=0)
         with pytest.raises(openai.APIConnectionError):
             client.chat.completions.create(model="r1-nano", messages=QUESTION)

@@ -14,7 +14,7 @@ import redis as redis_client
 from gateway.auth import manage
 from gateway.auth.keys import make_key
 from gateway.store.redis import StoreDown
-from tests.contract.stack import HTTP, FakeVllm, Gateway, RedisServer, chat, free_port, wait_for
+from tests.contract.stack import HTTP, Gateway, RedisServer, Simulator, chat, free_port, wait_for
 
 # Some start a gateway of their own, which takes a while on a busy machine.
 pytestmark = pytest.mark.timeout(240)
@@ -41,7 +41,7 @@ def reads(redis: RedisServer) -> int:
     return int(stats.get("cmdstat_get", {}).get("calls", 0))
 
 
-def test_refusals(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_refusals(gateway: Gateway, vllm: Simulator) -> None:
     assert ask(gateway, gateway.key) == (200, None)
     for bad in (None, "sk-123", "r1-short", gateway.key[:-1] + "!", "r1-" + "a" * 38):
         assert ask(gateway, bad) == (401, "invalid_api_key")
@@ -54,7 +54,7 @@ def test_refusals(gateway: Gateway, vllm: FakeVllm) -> None:
 
 
 def test_a_malformed_key_costs_no_store_read(
-    gateway: Gateway, vllm: FakeVllm, redis: RedisServer
+    gateway: Gateway, vllm: Simulator, redis: RedisServer
 ) -> None:
     before = reads(redis)
     for number in range(50):
@@ -63,7 +63,7 @@ def test_a_malformed_key_costs_no_store_read(
 
 
 def test_a_known_key_is_read_once_in_a_while(
-    gateway: Gateway, vllm: FakeVllm, redis: RedisServer
+    gateway: Gateway, vllm: Simulator, redis: RedisServer
 ) -> None:
     for _ in range(3):
         ask(gateway, gateway.key)
@@ -83,7 +83,7 @@ def test_nothing_in_redis_can_be_used_as_a_key(gateway: Gateway, redis: RedisSer
     assert not any(gateway.key in each for each in everything)
 
 
-def test_the_admin_routes(gateway: Gateway, vllm: FakeVllm) -> None:
+def test_the_admin_routes(gateway: Gateway, vllm: Simulator) -> None:
     admin = {"authorization": f"Bearer {gateway.admin_key}"}
     url = gateway.admin_url + "/admin/keys"
     for headers in ({}, {"authorization": "Bearer wrong"}, gateway.headers):
@@ -105,7 +105,7 @@ def test_the_admin_routes(gateway: Gateway, vllm: FakeVllm) -> None:
     assert HTTP.delete(f"{url}/{made.json()['id']}", headers=admin).status_code == 404
 
 
-def test_keys_by_program(gateway: Gateway, vllm: FakeVllm, redis: RedisServer) -> None:
+def test_keys_by_program(gateway: Gateway, vllm: Simulator, redis: RedisServer) -> None:
     made = manage.create_key(redis.url, gateway.pepper_file, name="cli", tenant="t2")
     assert ask(gateway, made.key) == (200, None)
     assert made.record in manage.list_keys(redis.url, gateway.pepper_file)
@@ -128,18 +128,18 @@ class TestStoreAway:
             server.end()
 
     @pytest.fixture
-    def model_server(self, tmp_path: Path) -> Iterator[FakeVllm]:
-        server = FakeVllm(tmp_path)
+    def model_server(self, tmp_path: Path) -> Iterator[Simulator]:
+        server = Simulator(tmp_path)
         yield server
         server.end()
 
     def gateway(
-        self, folder: Path, store: RedisServer, upstream: FakeVllm, **auth: float
+        self, folder: Path, store: RedisServer, upstream: Simulator, **auth: float
     ) -> Gateway:
         return Gateway(folder / "gw", store, [{"url": upstream.url}], auth=dict(auth))
 
     def test_known_keys_work_on_and_unknown_ones_wait(
-        self, tmp_path: Path, store: RedisServer, model_server: FakeVllm
+        self, tmp_path: Path, store: RedisServer, model_server: Simulator
     ) -> None:
         gateway = self.gateway(tmp_path, store, model_server, cache_ttl_s=0.1, stale_s=600)
         try:
@@ -161,7 +161,7 @@ class TestStoreAway:
             gateway.end()
 
     def test_a_known_key_does_not_work_for_ever(
-        self, tmp_path: Path, store: RedisServer, model_server: FakeVllm
+        self, tmp_path: Path, store: RedisServer, model_server: Simulator
     ) -> None:
         gateway = self.gateway(tmp_path, store, model_server, cache_ttl_s=0.2, stale_s=0.5)
         try:
@@ -172,7 +172,7 @@ class TestStoreAway:
             gateway.end()
 
     def test_a_frozen_store_holds_no_one_up(
-        self, tmp_path: Path, store: RedisServer, model_server: FakeVllm
+        self, tmp_path: Path, store: RedisServer, model_server: Simulator
     ) -> None:
         gateway = self.gateway(tmp_path, store, model_server, cache_ttl_s=0.1, stale_s=600)
         try:

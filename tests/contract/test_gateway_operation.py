@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -18,9 +19,9 @@ import pytest
 
 from tests.contract.stack import (
     HTTP,
-    FakeVllm,
     Gateway,
     RedisServer,
+    Simulator,
     answers,
     chat,
     children_of,
@@ -34,14 +35,14 @@ pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module")
-def model_server(folder: Path) -> Iterator[FakeVllm]:
-    server = FakeVllm(folder)
+def model_server(folder: Path) -> Iterator[Simulator]:
+    server = Simulator(folder)
     yield server
     server.end()
 
 
 @pytest.fixture
-def own(tmp_path: Path, redis: RedisServer, model_server: FakeVllm) -> Iterator[Gateway]:
+def own(tmp_path: Path, redis: RedisServer, model_server: Simulator) -> Iterator[Gateway]:
     """A gateway with two workers that a test may break."""
     model_server.reset()
     listen = {"workers": 2, "drain_delay_s": 1}
@@ -58,9 +59,9 @@ def refuses(port: int) -> bool:
 
 
 def test_sigterm_fails_readiness_first_and_finishes_running_streams(
-    own: Gateway, model_server: FakeVllm
+    own: Gateway, model_server: Simulator
 ) -> None:
-    model_server.control(delay_s=0.15)
+    model_server.control(step_s=0.15)
     workers = own.worker_pids()
     events: list[str] = []
 
@@ -86,8 +87,8 @@ def test_sigterm_fails_readiness_first_and_finishes_running_streams(
     assert refuses(own.port)
 
 
-def test_a_second_signal_does_not_wait_for_streams(own: Gateway, model_server: FakeVllm) -> None:
-    model_server.control(delay_s=1.0)
+def test_a_second_signal_does_not_wait_for_streams(own: Gateway, model_server: Simulator) -> None:
+    model_server.control(step_s=1.0)
     with stream(own) as response:
         next(response.iter_lines())
         own.child.send_signal(signal.SIGINT)
@@ -105,12 +106,12 @@ def test_a_killed_parent_leaves_no_worker(own: Gateway) -> None:
 
 
 def test_a_dead_worker_is_replaced_and_its_counts_stay(
-    own: Gateway, model_server: FakeVllm
+    own: Gateway, model_server: Simulator
 ) -> None:
     for _ in range(12):
         assert own.post().status_code == 200
     # A stream that is in flight when its worker dies must not stay in the gauge.
-    model_server.control(delay_s=1.0)
+    model_server.control(step_s=1.0)
     with stream(own) as response:
         lines = response.iter_lines()
         next(lines)
@@ -130,7 +131,7 @@ def test_a_dead_worker_is_replaced_and_its_counts_stay(
     assert len(own.events("worker_died")) == 2
 
 
-def test_metrics_are_those_of_all_workers(own: Gateway, model_server: FakeVllm) -> None:
+def test_metrics_are_those_of_all_workers(own: Gateway, model_server: Simulator) -> None:
     wait_for(lambda: own.value("r1_upstream_up") == 1, "the upstream")
     for _ in range(20):
         assert own.post().status_code == 200
@@ -171,7 +172,7 @@ def test_health_is_on_both_ports(own: Gateway) -> None:
     assert HTTP.get(own.url + "/admin/keys").status_code == 404
 
 
-def test_logs_hold_no_key_and_no_prompt(own: Gateway, model_server: FakeVllm) -> None:
+def test_logs_hold_no_key_and_no_prompt(own: Gateway, model_server: Simulator) -> None:
     secret, answer = "my cat is called Nebuchadnezzar", "the answer is confidential"
     model_server.control(content=answer)
     question = [{"role": "user", "content": secret}]
@@ -184,8 +185,11 @@ def test_logs_hold_no_key_and_no_prompt(own: Gateway, model_server: FakeVllm) ->
         json=chat(messages=question),
         headers={"authorization": f"Bearer {wrong}"},
     )
-    for fault in ("error", "nonsense", "cut", "die", "500", "garbage"):
-        model_server.control(fault=fault)
+    faults: list[dict[str, Any]] = [
+        {"fault": fault} for fault in ("error", "nonsense", "cut", "die", "garbage")
+    ]
+    for fault in (*faults, {"status": 500}):
+        model_server.control(**fault)
         with stream(own, messages=question) as response:
             response.read()
         own.post(messages=question)
@@ -209,14 +213,14 @@ def test_a_slow_reader_does_not_fill_the_memory(
 ) -> None:
     """Answers of some 8 MB each, for callers who read nothing of them."""
     streams, allowed, events = 5, 2 * 1024 * 1024, 20_000
-    server = FakeVllm(folder, "--max-model-len", "10000000")
+    server = Simulator(folder, "--max-model-len", "10000000")
     gateway = Gateway(tmp_path / "gw", redis, [{"url": server.url}])
     try:
         (worker,) = [psutil.Process(pid) for pid in gateway.worker_pids()]
         for _ in range(4):
             assert gateway.post(stream=True).status_code == 200
         before = worker.memory_info().rss
-        server.control(reasoning="y" * 100 * events, per_chunk=100)
+        server.control(reasoning="y" * 100 * events, per_event=100)
         callers = [unread_stream(gateway) for _ in range(streams)]
         wait_for(lambda: server.seen()["running"] == streams, "the streams")
         wait_for(Still(lambda: server.seen()["sent"]), "the model server to be held up", 120)

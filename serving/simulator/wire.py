@@ -1,0 +1,252 @@
+"""vLLM 0.29's bodies and stream events: which keys there are, which are null, in which order.
+
+The shapes follow vllm/entrypoints/openai/{chat_completion,completion}/serving.py of vLLM 0.29.0:
+the extra event for a lone `</think>` when token ids are asked for, the usage event at the end, the
+error event that is followed by `[DONE]`. tests/integration compares them with the real server's.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from serving.simulator.answers import END_THINK, FIRST_BYTE, THINK, decode, spell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from serving.simulator.answers import Answer
+
+FINGERPRINT = "vllm-0.29.0"
+DONE = b"data: [DONE]\n\n"
+BROKEN = (
+    b'data: {"error": {"message": "secret internals", "type": "InternalServerError", '
+    b'"param": null, "code": 500}}\n\n'
+)
+_ASCII = [json.dumps(chr(byte)).encode() for byte in range(128)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of a request decides its answer's form."""
+
+    chat: bool
+    model: str
+    id: str
+    created: int
+    prompt: list[int]
+    wants_ids: bool
+    wants_usage: bool
+
+    @property
+    def reasons(self) -> bool:
+        """Whether the answer begins inside a think block."""
+        return self.chat and THINK in self.prompt[-2:]
+
+    def head(self) -> dict[str, Any]:
+        """The first keys of every body."""
+        whole = "chat.completion" if self.chat else "text_completion"
+        return {"id": self.id, "object": whole, "created": self.created, "model": self.model}
+
+
+def event(data: dict[str, Any]) -> bytes:
+    """One event of a stream."""
+    return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
+
+
+def usage_of(asked: Asked, completion: int, cached: int) -> dict[str, Any]:
+    """vLLM's usage: with a prefilled think block its reasoning count is always 0."""
+    prompt = len(asked.prompt)
+    usage: dict[str, Any] = {
+        "prompt_tokens": prompt,
+        "total_tokens": prompt + completion,
+        "completion_tokens": completion,
+    }
+    if cached:
+        usage["prompt_tokens_details"] = {"cached_tokens": cached}
+    if asked.chat:
+        usage["completion_tokens_details"] = {"reasoning_tokens": 0}
+    return usage
+
+
+class Events:
+    """The events of one choice, made from its tokens."""
+
+    def __init__(self, asked: Asked, choice: int, answer: Answer, per_event: int) -> None:
+        self._asked = asked
+        self._answer = answer
+        self._choice = choice
+        self._per_event = per_event
+        self._reasoning = asked.reasons
+        self._text = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        head = asked.head()
+        head["object"] = "chat.completion.chunk" if asked.chat else "text_completion"
+        start = json.dumps(head, separators=(",", ":"))[:-1]
+        opened = '"delta":{"%s":' if asked.chat else '"%s":'
+        begin = f'data: {start},"choices":[{{"index":{choice},{opened}'
+        self._heads = {
+            field: (begin % field).encode() for field in ("reasoning", "content", "text")
+        }
+        self._tail = b'},"logprobs":null,"finish_reason":null,"token_ids":null}]}\n\n'
+        if not asked.chat:
+            self._tail = (
+                b',"logprobs":null,"finish_reason":null,"stop_reason":null,'
+                b'"prompt_token_ids":null,"token_ids":null}]}\n\n'
+            )
+        self._plain = not asked.wants_ids and per_event == 1
+        self._rest: list[int] = []
+        self._first = True
+
+    def of(self, ids: list[int], *, last: bool) -> list[bytes]:
+        """The events of the next tokens."""
+        if self._plain and not last and not self._rest:
+            return self._plainly(ids)
+        ids = self._rest + ids
+        made = []
+        while len(ids) >= self._per_event or (last and ids):
+            part, ids = ids[: self._per_event], ids[self._per_event :]
+            one = self._one(part, last=last and not ids)
+            if one is not None:
+                made.append(one)
+        self._rest = ids
+        return made
+
+    def opening(self) -> bytes | None:
+        """A chat's first event, with the role."""
+        if not self._asked.chat:
+            return None
+        head = {**self._asked.head(), "object": "chat.completion.chunk"}
+        delta = {"role": "assistant", "content": ""}
+        choice = {"index": self._choice, "delta": delta, "logprobs": None, "finish_reason": None}
+        prompt = self._asked.prompt if self._asked.wants_ids else None
+        return event({**head, "choices": [choice], "prompt_token_ids": prompt, "prompt_text": None})
+
+    def _plainly(self, ids: list[int]) -> list[bytes]:
+        """The hot path: events of one ASCII token each are put together from ready parts."""
+        made = []
+        tail, chat = self._tail, self._asked.chat
+        head = self._heads[("reasoning" if self._reasoning else "content") if chat else "text"]
+        for place, token in enumerate(ids):
+            byte = token - FIRST_BYTE
+            if not 0 <= byte < 128:
+                for odd in ids[place:]:
+                    one = self._one([odd], last=False)
+                    if one is not None:
+                        made.append(one)
+                return made
+            made.append(head + _ASCII[byte] + tail)
+        return made
+
+    def _one(self, part: list[int], *, last: bool) -> bytes | None:
+        asked, answer = self._asked, self._answer
+        finish = answer.finish if last else None
+        ids = part if asked.wants_ids else None
+        head = asked.head()
+        if not asked.chat:
+            choice: dict[str, Any] = {"index": self._choice, "text": self._say(part)}
+            choice |= {"logprobs": None, "finish_reason": finish}
+            choice["stop_reason"] = answer.stop if last else None
+            first, self._first = self._first, False
+            choice["prompt_token_ids"] = asked.prompt if first and asked.wants_ids else None
+            return event({**head, "choices": [{**choice, "token_ids": ids}]})
+        delta = self._delta(part)
+        if delta is None and not asked.wants_ids and not last:
+            return None
+        choice = {"index": self._choice, "delta": delta or {}, "logprobs": None}
+        choice["finish_reason"] = finish
+        if last:
+            choice["stop_reason"] = answer.stop
+        choice["token_ids"] = ids
+        return event({**head, "object": "chat.completion.chunk", "choices": [choice]})
+
+    def _delta(self, part: list[int]) -> dict[str, Any] | None:
+        """What vLLM's deepseek_r1 parser makes of a piece of the answer."""
+        if not self._reasoning:
+            return {"content": self._say(part)}
+        if END_THINK not in part:
+            return {"reasoning": self._say(part)}
+        self._reasoning = False
+        if part == [END_THINK]:
+            return None
+        at = part.index(END_THINK)
+        before, after = self._say(part[:at]), self._say(part[at + 1 :])
+        return {"reasoning": before, "content": after or None}
+
+    def _say(self, ids: Sequence[int]) -> str:
+        return self._text.decode(b"".join(map(spell, ids)))
+
+
+def usage_event(asked: Asked, completion: int, cached: int) -> bytes:
+    """The event after the last token, if usage is asked for."""
+    head = asked.head()
+    usage = {"choices": [], "usage": usage_of(asked, completion, cached)}
+    if not asked.chat:
+        return event({**head, **usage})
+    head["object"] = "chat.completion.chunk"
+    return event({**head, **usage, "system_fingerprint": FINGERPRINT})
+
+
+def whole(asked: Asked, answers: Sequence[Answer], cached: int) -> dict[str, Any]:
+    """The body of an answer that is not streamed."""
+    usage = usage_of(asked, sum(len(each.ids) for each in answers), cached)
+    choices = [_choice(asked, place, each) for place, each in enumerate(answers)]
+    body = {
+        **asked.head(),
+        "choices": choices,
+        "service_tier": None,
+        "system_fingerprint": FINGERPRINT,
+        "usage": usage,
+    }
+    if not asked.chat:
+        return {**body, "kv_transfer_params": None}
+    return body | {
+        "prompt_logprobs": None,
+        "prompt_token_ids": asked.prompt if asked.wants_ids else None,
+        "prompt_text": None,
+        "kv_transfer_params": None,
+        "ec_transfer_params": None,
+        "metrics": None,
+    }
+
+
+def _choice(asked: Asked, place: int, answer: Answer) -> dict[str, Any]:
+    ids = answer.ids if asked.wants_ids else None
+    if not asked.chat:
+        return {
+            "index": place,
+            "text": decode(answer.ids),
+            "logprobs": None,
+            "finish_reason": answer.finish,
+            "stop_reason": answer.stop,
+            "token_ids": ids,
+            "prompt_logprobs": None,
+            "prompt_token_ids": asked.prompt if asked.wants_ids else None,
+            "routed_experts": None,
+        }
+    end = -1
+    if asked.reasons:
+        end = answer.ids.index(END_THINK) if END_THINK in answer.ids else len(answer.ids)
+    return {
+        "index": place,
+        "message": {
+            "role": "assistant",
+            "content": decode(answer.ids[end + 1 :]) or None,
+            "refusal": None,
+            "annotations": None,
+            "audio": None,
+            "function_call": None,
+            "reasoning": decode(answer.ids[: max(end, 0)]) if asked.reasons else None,
+        },
+        "logprobs": None,
+        "finish_reason": answer.finish,
+        "stop_reason": answer.stop,
+        "token_ids": ids,
+        "routed_experts": None,
+    }
+
+
+def refusal(message: str, kind: str, status: int, param: str | None = None) -> dict[str, Any]:
+    """vLLM's error body."""
+    return {"error": {"message": message, "type": kind, "param": param, "code": status}}
