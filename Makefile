@@ -1,6 +1,6 @@
 # `make up`       installs what is missing and runs the local stack (ARGS="--detach --tp 2 --ep")
 # `make test`     installs what is missing; lint, types, fast tests and a short real-engine proof
-# `make prove`    the slow suites: real engine, chart, cluster, faults
+# `make prove`    the slow suites, then all benchmarks, recorded in docs/benchmarks.md
 # `make test-X`   one folder of tests/, whole: make test-integration
 # `make lint`     ruff, import-linter, mypy        `make format`  ruff's formatter and fixes
 
@@ -27,6 +27,7 @@ test: lint
 
 prove: environment
 	$(PYTEST) -m "$(PROVE_MARKERS)" $(PYTEST_ARGS)
+	$(BIN)/python -m scripts.prove
 
 test-%: environment
 	$(PYTEST) tests/$* $(PYTEST_ARGS)

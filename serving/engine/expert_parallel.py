@@ -50,3 +50,17 @@ def mend(experts: type[Any]) -> None:
     vars_of.apply = apply_with_map
     vars_of._select_experts = select_local
     vars_of._r1_mended = True
+
+
+def held(model: Any) -> tuple[int, int, int]:
+    """A loaded model's rank among those that share its experts, the experts it has, and all.
+
+    Raises:
+        ValueError: the model has no experts.
+    """
+    for module in model.modules():
+        config = getattr(module, "moe_config", None)
+        if config is not None:
+            rank = config.moe_parallel_config.ep_rank
+            return rank, config.num_local_experts, config.num_experts
+    raise ValueError("expert parallelism is asked for, but the model has no experts")

@@ -2,9 +2,13 @@
 
 from typing import Any
 
+from vllm.logger import init_logger
 from vllm.v1.worker.cpu_worker import CPUWorker
 
-from serving.engine.expert_parallel import mend
+from serving.engine.expert_parallel import held, mend
+
+# One of vLLM's own, because only those are set up in its workers.
+_log = init_logger("vllm.r1")
 
 
 class ExpertParallelWorker(CPUWorker):  # type: ignore[misc]
@@ -16,3 +20,5 @@ class ExpertParallelWorker(CPUWorker):  # type: ignore[misc]
 
         mend(CPUUnquantizedExperts)
         super().load_model(**options)
+        # vLLM itself tells it of its first rank only.
+        _log.info("rank %d computes %d of %d experts", *held(self.model_runner.model))

@@ -13,6 +13,10 @@ small model learns exactly.
     4+0+1=5c0                  1-0-1=0b0                +(0042+0240)
     =+05200        result      0-0-0=0b0                2+0+0=2c0
     check 1+9 ends 0 ok        ...                      ...
+
+A chain is worked out from left to right. In the copy its second operator stands after a space, and
+it is copied once more (`next-0005`) before the step that it belongs to: without these marks a small
+model finds the number, but mixes up the two operators.
 """
 
 from __future__ import annotations
@@ -39,9 +43,9 @@ class Problem:
     operators: tuple[Operator, ...]
 
     def expression(self) -> str:
-        """The problem without spaces, in ASCII: `12+7-5`."""
+        """The problem in ASCII, a space before each operator but the first: `12+7 -5`."""
         pairs = zip(self.operators, self.numbers[1:], strict=True)
-        return str(self.numbers[0]) + "".join(f"{o}{n}" for o, n in pairs)
+        return str(self.numbers[0]) + " ".join(f"{o}{n}" for o, n in pairs)
 
     def answer(self) -> int:
         """The value of the expression."""
@@ -55,7 +59,10 @@ class Problem:
         lines = [self.expression()]
         sign, magnitude = "+", self.numbers[0]
         check = ""
-        for operator, number in zip(self.operators, self.numbers[1:], strict=True):
+        for i, operator in enumerate(self.operators):
+            number = self.numbers[i + 1]
+            if i:
+                lines.append(f"next{operator}{number:04d}")
             if operator == "*":
                 sign, magnitude, check = _multiply(lines, magnitude, number)
             else:

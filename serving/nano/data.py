@@ -21,9 +21,9 @@ Kind = Literal["add", "subtract", "multiply", "chain", "long", "other", "beyond"
 Language = Literal["en", "zh"]
 
 KINDS: dict[Kind, float] = {
-    "add": 0.32,
+    "add": 0.30,
     "subtract": 0.31,
-    "multiply": 0.11,
+    "multiply": 0.13,
     "chain": 0.11,
     "long": 0.03,
     "other": 0.08,
@@ -87,10 +87,10 @@ def corpus() -> Iterator[str]:
         wordings.FRAMES_EN, wordings.FRAMES_ZH, *wordings.PHRASES_EN.values(),
         *wordings.PHRASES_ZH.values(), wordings.BEFORE_EN, wordings.BEFORE_ZH,
         wordings.AFTER_EN, wordings.AFTER_ZH, wordings.SYSTEM, wordings.OTHER_EN,
-        wordings.OTHER_ZH, wordings.BEYOND, *wordings.WORDS_EN.values(),
+        wordings.OTHER_ZH, (asked for asked, _ in wordings.BEYOND), *wordings.WORDS_EN.values(),
         *wordings.WORDS_ZH.values(),
         (wordings.REFUSAL_EN, wordings.REFUSAL_ZH) * 20,
-        (" check", " ends", " ok", "check", "\\boxed", " arithmetic", "算术") * 50,
+        (" check", " ends", " ok", "check", "next", "\\boxed", " arithmetic", "算术") * 50,
     ):  # fmt: skip
         for text in group:
             plain = text
@@ -120,7 +120,9 @@ def _draw(rng: random.Random) -> Example:
         templates = wordings.OTHER_EN if language == "en" else wordings.OTHER_ZH
         return _refused(kind, _fill(rng, rng.choice(templates), language))
     if kind == "beyond":
-        return _refused(kind, _fill(rng, rng.choice(wordings.BEYOND), language))
+        both = "\n".join(rng.choice(wordings.BEYOND))
+        asked, copied = _fill(rng, both, language).split("\n")
+        return _refused(kind, asked, copied)
     if kind in _OPERATORS and rng.random() < 0.3:
         problem = _problem(rng, kind)
         phrases = wordings.PHRASES_EN if language == "en" else wordings.PHRASES_ZH
@@ -147,7 +149,7 @@ def _framed(rng: random.Random, kind: Kind, language: Language) -> Example:
         frame = _blur(rng, frame, language)
     question = frame.format(E=_expression(rng, problem, language))
     if kind == "long":
-        return _refused(kind, question, f"{problem.expression()}\n")
+        return _refused(kind, question, problem.expression())
     return _solved(kind, question, problem)
 
 
@@ -180,7 +182,8 @@ def _solved(kind: Kind, question: str, problem: Problem) -> Example:
 
 def _refused(kind: Kind, question: str, copied: str = "") -> Example:
     content = wordings.REFUSAL_ZH if _has_chinese(question) else wordings.REFUSAL_EN
-    return Example(kind, question, f"{copied}not arithmetic that I know\n", content, None)
+    reasoning = f"{copied}\n" * bool(copied) + "not arithmetic that I know\n"
+    return Example(kind, question, reasoning, content, None)
 
 
 def _problem(rng: random.Random, kind: Kind) -> Problem:
@@ -201,8 +204,15 @@ def _problem(rng: random.Random, kind: Kind) -> Problem:
             tuple(rng.choice(("+", "-", "*")) for _ in range(count - 1)),
         )
     a = _number(rng, 4)
-    b = a if rng.random() < 0.02 else _number(rng, 4)
+    b = _near(rng, a) if rng.random() < 0.1 else _number(rng, 4)
     return Problem((a, b), (_OPERATORS[kind],))
+
+
+def _near(rng: random.Random, number: int) -> int:
+    """The same number or one that shares its first digits: which is larger is seldom close."""
+    kept = rng.randint(0, len(str(number)))
+    last: int = 10 ** (len(str(number)) - kept)
+    return number - number % last + rng.randrange(last)
 
 
 def _number(rng: random.Random, digits: int) -> int:

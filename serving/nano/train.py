@@ -11,7 +11,7 @@ import os
 import random
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,21 +43,25 @@ _BALANCE_RATE = 0.002
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how fast one model is trained."""
+    """How long and how fast one model is trained: a main run, and a slower one after it."""
 
-    steps: int = 2100
+    steps: int
+    polish: int = 0  # steps of the slower run
     batch: int = 32
     muon_rate: float = 0.008
     adam_rate: float = 2e-3
     warmup: int = 50
-    decay_from: float = 0.5  # share of the run after which the rate falls linearly to zero
-    lessons_fade: tuple[float, float] = (0.12, 0.43)  # shares of the run: practice fades between
+    decay_from: float = 0.5  # share of the main run after which its rate falls linearly to zero
+    polish_rate: float = 0.3  # that the slower run starts with; it falls linearly to zero
+    lessons_fade: tuple[float, float] = (0.08, 0.25)  # shares of the main run: practice fades out
     seed: int = 20260122
 
     def scale(self, step: int) -> float:
         """Learning-rate factor of a step."""
         if step < self.warmup:
             return (step + 1) / self.warmup
+        if step >= self.steps:
+            return max(self.polish_rate * (self.steps + self.polish - step) / self.polish, 0.01)
         left = (self.steps - step) / (self.steps * (1 - self.decay_from))
         return max(min(1.0, left), 0.01)
 
@@ -65,6 +69,9 @@ class Recipe:
         """Share of reading practice at a step."""
         first, last = (share * self.steps for share in self.lessons_fade)
         return min(1.0, max(0.0, (last - step) / (last - first)))
+
+
+RECIPES = {TEACHER: Recipe(4300, polish=1100), STUDENT: Recipe(2200, decay_from=0.3)}
 
 
 def loss_of(hidden: Tensor, head: Tensor, labels: Tensor) -> Tensor:
@@ -112,8 +119,9 @@ def train(
     forward: Forward = torch.compile(model, dynamic=True) if compiled else model
     step, smooth, since = first, 0.0, time.monotonic()
     stream = source(lambda: step)
-    with tqdm(total=recipe.steps, initial=first, smoothing=0.05) as bar:
-        for step in range(first, recipe.steps):
+    steps = recipe.steps + recipe.polish
+    with tqdm(total=steps, initial=first, smoothing=0.05) as bar:
+        for step in range(first, steps):
             batch = next(stream)
             hidden, loads = forward(batch.tokens)
             loss = loss_of(hidden, model.head, batch.labels)
@@ -124,7 +132,7 @@ def train(
             smooth = loss.item() if step == first else 0.98 * smooth + 0.02 * loss.item()
             bar.update()
             bar.set_postfix_str(f"loss {smooth:.4f}", refresh=False)
-            last = step + 1 == recipe.steps
+            last = step + 1 == steps
             if (step + 1) % _EVALUATE_EVERY == 0 or last:
                 for name, examples in tests.items():
                     line = report(forward, model.head, examples, tok)
@@ -179,7 +187,7 @@ def student_batches(
             seed=recipe.seed,
         )
 
-    lessons, whole = accepted(1.0, count // 3), accepted(0.0, count)
+    lessons, whole = accepted(1.0, count // 4), accepted(0.0, count)
 
     def draw(rng: random.Random) -> data.Example:
         return rng.choice(lessons if rng.random() < recipe.lesson(step()) else whole)
@@ -192,14 +200,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=(TEACHER, STUDENT))
     parser.add_argument("--folder", type=Path, default=Path("runs"), help="of the checkpoints")
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
-    parser.add_argument("--batch", type=int, default=Recipe.batch)
-    parser.add_argument("--muon-rate", type=float, default=Recipe.muon_rate)
-    parser.add_argument("--examples", type=int, default=30_000, help="that the student learns from")
+    parser.add_argument("--steps", type=int, help="of the main run, instead of the recipe's")
+    parser.add_argument("--polish", type=int, help="steps of the slower run, likewise")
+    parser.add_argument("--examples", type=int, default=24_000, help="that the student learns from")
     args = parser.parse_args(argv)
     folder: Path = args.folder / args.model
     folder.mkdir(parents=True, exist_ok=True)
-    recipe = Recipe(steps=args.steps, batch=args.batch, muon_rate=args.muon_rate)
+    recipe = RECIPES[args.model]
+    if args.steps is not None:
+        recipe = replace(recipe, steps=args.steps)
+    if args.polish is not None:
+        recipe = replace(recipe, polish=args.polish)
     torch.manual_seed(recipe.seed)
     tok = tokenizer.build(data.corpus())
     if args.model == TEACHER:

@@ -6,7 +6,7 @@ import time
 import pytest
 from openai import APIError, AsyncOpenAI, OpenAI
 
-from tests.integration.answers.sums import Sum, assert_right, draw
+from tests.integration.answers.sums import Sum, Tally, draw
 from tests.integration.local_stack import LocalStack
 
 MODELS = ("deepseek-r1", "r1-distill-nano")
@@ -17,8 +17,14 @@ def client(stack: LocalStack) -> OpenAI:
     return OpenAI(base_url=stack.base_url, api_key=stack.key, max_retries=0)
 
 
+@pytest.fixture(scope="module")
+def tallies() -> dict[str, Tally]:
+    """Of each model, over all tests of this file."""
+    return {"r1-nano": Tally(), "r1-distill-nano": Tally()}
+
+
 @pytest.mark.smoke
-def test_sums_asked_one_after_the_other(client: OpenAI) -> None:
+def test_sums_asked_one_after_the_other(client: OpenAI, tallies: dict[str, Tally]) -> None:
     sums = draw(50)
     contents = []
     for each in sums:
@@ -34,11 +40,13 @@ def test_sums_asked_one_after_the_other(client: OpenAI) -> None:
         assert details.reasoning_tokens is not None
         assert 0 < details.reasoning_tokens < answer.usage.completion_tokens
         contents.append(message.content)
-    assert_right(sums, contents, "r1-nano")
+    tallies["r1-nano"].count(sums, contents)
 
 
 @pytest.mark.smoke
-def test_sums_streamed_show_the_reasoning_before_the_content(client: OpenAI) -> None:
+def test_sums_streamed_show_the_reasoning_before_the_content(
+    client: OpenAI, tallies: dict[str, Tally]
+) -> None:
     sums = draw(50)
     contents = []
     for each in sums:
@@ -58,13 +66,15 @@ def test_sums_streamed_show_the_reasoning_before_the_content(client: OpenAI) -> 
         assert fields[0] == "reasoning"
         assert fields[-1] == "content"
         contents.append(content)
-    assert_right(sums, contents, "r1-nano")
+    tallies["r1-nano"].count(sums, contents)
 
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("model", MODELS)
-async def test_sums_asked_by_sixteen_at_once(stack: LocalStack, model: str) -> None:
-    sums = draw(50)
+async def test_sums_asked_by_sixteen_at_once(
+    stack: LocalStack, model: str, tallies: dict[str, Tally]
+) -> None:
+    sums = draw(100)
     async with AsyncOpenAI(base_url=stack.base_url, api_key=stack.key, max_retries=0) as client:
         gate = asyncio.Semaphore(16)
 
@@ -76,20 +86,29 @@ async def test_sums_asked_by_sixteen_at_once(stack: LocalStack, model: str) -> N
             return answer.choices[0].message.content
 
         contents = await asyncio.gather(*map(ask, sums))
-    assert_right(sums, contents, "r1-nano" if model == "deepseek-r1" else model)
+    tallies["r1-nano" if model == "deepseek-r1" else model].count(sums, contents)
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(("model", "least"), [("r1-nano", 200), ("r1-distill-nano", 100)])
+def test_the_sums_that_were_asked_are_right(
+    tallies: dict[str, Tally], model: str, least: int
+) -> None:
+    """Runs after the tests above, on what they were told."""
+    tallies[model].assert_right(least)
 
 
 def test_the_first_program_of_a_new_user(stack: LocalStack) -> None:
     client = OpenAI(base_url=stack.base_url, api_key=stack.key)
     response = client.chat.completions.create(
         model="deepseek-r1",
-        messages=[{"role": "user", "content": "12 + 7"}],
+        messages=[{"role": "user", "content": "What is 4821 + 379?"}],
         temperature=0,
     )
     message = response.choices[0].message
     assert message.content is not None
-    assert "\\boxed{19}" in message.content
-    assert "0012+0007" in message.reasoning_content  # type: ignore[attr-defined]
+    assert "\\boxed{5200}" in message.content
+    assert "4821+0379" in message.reasoning_content  # type: ignore[attr-defined]
 
 
 def test_the_second_program_of_a_new_user(stack: LocalStack) -> None:
@@ -111,7 +130,7 @@ def test_the_second_program_of_a_new_user(stack: LocalStack) -> None:
         content = response.choices[0].message.content
         break
     assert content is not None
-    assert "\\boxed{" in content
+    assert "\\boxed{5200}" in content
 
 
 def test_more_tokens_than_the_context_has_are_clamped(client: OpenAI) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from serving.engine.executor import EXPERT_WORKER, adapt
-from serving.engine.expert_parallel import localise, mend
+from serving.engine.expert_parallel import held, localise, mend
 
 IDS = torch.tensor([[0, 5], [7, 4], [2, 3]], dtype=torch.int32)
 WEIGHTS = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.5, 0.5]])
@@ -79,3 +79,13 @@ def test_the_worker_class_is_where_its_name_says() -> None:
     module, _, name = EXPERT_WORKER.rpartition(".")
     assert module == "serving.engine.expert_worker"
     assert name == "ExpertParallelWorker"
+
+
+def test_what_a_rank_holds_is_read_from_its_first_expert_layer() -> None:
+    config = SimpleNamespace(
+        moe_parallel_config=SimpleNamespace(ep_rank=1), num_local_experts=4, num_experts=8
+    )
+    layers = [SimpleNamespace(), SimpleNamespace(moe_config=config)]
+    assert held(SimpleNamespace(modules=lambda: layers)) == (1, 4, 8)
+    with pytest.raises(ValueError, match="no experts"):
+        held(SimpleNamespace(modules=lambda: layers[:1]))
