@@ -28,10 +28,12 @@ from gateway.settings import Settings, UpstreamSettings
 from gateway.store.redis import Store
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.attempt import Attempt
+from gateway.upstream.budget import RetryBudget
 from gateway.upstream.client import UpstreamClient, make_session
 from gateway.upstream.fit import FitContext
 from gateway.upstream.pool import make_model
 from gateway.upstream.probe import Probe, watches
+from gateway.upstream.retry import Retry
 
 
 @dataclass(slots=True)
@@ -69,12 +71,18 @@ async def gateway(
             limits=NoLimits(),
             cache=NoCache(),
             admission=NoAdmission(),
-            attempt=Attempt(
-                client,
-                FitContext(client),
-                metrics,
+            attempt=Retry(
+                Attempt(
+                    client,
+                    FitContext(client),
+                    metrics,
+                    draw=random.random,
+                    make_id=_new_id,
+                ),
+                RetryBudget(store, settings.retry, metrics),
+                settings.retry,
                 draw=random.random,
-                make_id=_new_id,
+                sleep=asyncio.sleep,
             ),
         )
         app = make_app(pipeline, metrics, logger, authenticate, router, readiness)

@@ -52,6 +52,7 @@ class Call:
         self.usage = Usage()
         self.status = 0
         self.attempts = 0
+        self.delivered = False  # something of the answer was sent: no other attempt may follow
         self.first_token_s: float | None = None
         self.ending: str | None = None
         self.streaming = False

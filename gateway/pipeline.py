@@ -38,7 +38,7 @@ class Admission(Protocol):
 
 
 class Try(Protocol):
-    """Asking an upstream: a plain `Attempt`, or retry and resume wrapped around it."""
+    """Asking upstreams: attempts, with retry (and later resume) around them."""
 
     async def __call__(self, call: Call, guard: Guard) -> None:
         """Ask an upstream and deliver its answer. Raises UpstreamError."""

@@ -109,6 +109,23 @@ class Timeouts(_Section):
     """The longest answer: 32k tokens at a loaded 164 ms a token take 88 minutes."""
 
 
+class RetrySettings(_Section):
+    """Attempts at upstreams after one that failed before the first byte of an answer."""
+
+    attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """For one request, the first included."""
+    base_s: Seconds = 0.1
+    """Longest wait before the second attempt; it doubles with each further one."""
+    longest_wait_s: Seconds = 2.0
+    """A model server that asks for a longer pause is left to the caller's patience."""
+    budget_ratio: Annotated[float, Field(ge=0, le=1)] = 0.08
+    """Share of a model's requests that may be repeated, over all workers and replicas."""
+    budget_reserve: Annotated[float, Field(ge=0)] = 5.0
+    """Retries that a model may have before it earned any."""
+    budget_most: Annotated[float, Field(ge=1)] = 20.0
+    """Retries that can be saved up."""
+
+
 class UpstreamSettings(_Section):
     """One model server."""
 
@@ -158,6 +175,7 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     auth: Auth
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
+    retry: RetrySettings = RetrySettings()
     telemetry: Telemetry = Telemetry()
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from redis.asyncio import Redis
@@ -118,6 +118,10 @@ class Store:
             raise StoreDown(type(error).__name__) from error
         finally:
             await redis.aclose()
+
+    async def script(self, operation: str, lua: str, key: str, words: Sequence[Any]) -> Any:
+        """What a Lua script with one key gives: everything in it happens at once."""
+        return await self._guard(operation, lambda: self._redis.eval(lua, 1, key, *words))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -62,6 +62,13 @@ UPSTREAM_UP = Family(
     ("model", "upstream"),
     across="max",
 )
+RETRY_BUDGET = Family(
+    "r1_retry_budget_ratio",
+    "gauge",
+    "Share of the retry budget that was left at the last retry.",
+    ("model",),
+    across="min",
+)
 REJECTIONS = Family(
     "r1_rejections_total",
     "counter",
@@ -95,6 +102,7 @@ FAMILIES = (
     INFLIGHT,
     ATTEMPTS,
     UPSTREAM_UP,
+    RETRY_BUDGET,
     REJECTIONS,
     ENDINGS,
     DISCONNECTS,
@@ -167,6 +175,10 @@ class Metrics:
     def upstream_up(self, model: str, upstream: str, up: bool) -> None:
         """A look at an upstream's health."""
         self._meter.number(UPSTREAM_UP, model, upstream).set(1.0 if up else 0.0)
+
+    def retry_budget(self, model: str, ratio: float) -> None:
+        """A retry was granted or refused."""
+        self._meter.number(RETRY_BUDGET, model).set(ratio)
 
     def rejected(self, model: str, reason: str) -> None:
         """A request was refused before it reached an upstream."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import aiohttp
 import orjson
@@ -24,7 +24,7 @@ _PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
 
 class Attempt:
-    """Picks an upstream and hands its answer on, once: no retry."""
+    """Picks an upstream and hands its answer on, once."""
 
     def __init__(
         self,
@@ -41,11 +41,14 @@ class Attempt:
         self._draw = draw
         self._make_id = make_id
 
-    async def __call__(self, call: Call, guard: Guard) -> None:
-        """Ask and deliver. Raises GatewayError, also in the middle of a delivery."""
+    async def __call__(self, call: Call, guard: Guard, tried: Sequence[Upstream]) -> None:
+        """Ask one, if possible not one of `tried`, and deliver.
+
+        Raises GatewayError, also in the middle of a delivery: `call.delivered` tells.
+        """
         model, asked = call.model, call.asked
         timeouts, defaults = model.settings.timeouts, model.settings.defaults
-        upstream = call.upstream = pick(model.upstreams, self._draw())
+        upstream = call.upstream = pick(model.upstreams, self._draw(), tried)
         call.attempts += 1
         outcome = "cancelled"
         try:
@@ -82,6 +85,7 @@ class Attempt:
     ) -> None:
         data = await read_all(response)
         body, call.usage = translate_body(data, call.asked, call.model.id, upstream.think_end)
+        call.delivered = True
         await call.reply(200, body)
 
     async def _stream(
@@ -102,6 +106,7 @@ class Attempt:
             finally:
                 # What came before a fault in the same piece is still the caller's.
                 if out:
+                    call.delivered = True
                     await call.start_stream()
                     await call.write(b"".join(out))
             if done:

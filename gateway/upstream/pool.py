@@ -61,13 +61,16 @@ def make_model(
     return Model(settings, tuple(upstreams))
 
 
-def pick(upstreams: Sequence[Upstream], draw: float) -> Upstream:
+def pick(upstreams: Sequence[Upstream], draw: float, tried: Sequence[Upstream] = ()) -> Upstream:
     """One of the healthy upstreams, by weight; of all when none is healthy.
+
+    Those that were tried already are taken only where no other is healthy.
 
     `draw` is uniform in [0, 1). The last upstream is never left out: one that was found ill may
     be well again, and an attempt tells more than a refusal.
     """
-    candidates = [each for each in upstreams if each.up] or list(upstreams)
+    healthy = [each for each in upstreams if each.up] or list(upstreams)
+    candidates = [each for each in healthy if each not in tried] or healthy
     point = draw * sum(each.weight for each in candidates)
     for each in candidates:
         point -= each.weight

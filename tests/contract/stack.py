@@ -168,6 +168,7 @@ class Gateway(Process):
         listen: dict[str, Any] | None = None,
         model: dict[str, Any] | None = None,
         auth: dict[str, Any] | None = None,
+        retry: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         wait: bool = True,
     ) -> None:
@@ -195,6 +196,8 @@ class Gateway(Process):
                     **(model or {}),
                 }
             ],
+            # One attempt, where a test does not ask for more: its faults are then counted exactly.
+            "retry": {"attempts": 1, **(retry or {})},
             "telemetry": {"probe_interval_s": 0.5},
         }
         self.config = folder / "gateway.yaml"
