@@ -123,7 +123,11 @@ def recorded(page: str, proof: Proof, output: str, today: str, machine: str) -> 
     begin, end = f"<!-- proof: {proof.name} -->", "<!-- end -->"
     command = proof.command.format(url="$OPENAI_BASE_URL", engine="http://127.0.0.1:8000")
     where = "" if proof.stack is None else f", on `{' '.join(('r1 up', *proof.stack))}`"
-    body = output if output.startswith("|") else f"```\n{output}\n```"
+    # A table is left to Markdown, whatever else was printed is kept as it was.
+    text, bar, table = f"\n{output}".partition("\n|")
+    body = "\n\n".join(
+        part for part in (f"```\n{text.strip()}\n```" * bool(text.strip()), bar[1:] + table) if part
+    )
     section = (
         f"{begin}\n## {proof.name[0].upper()}{proof.name[1:]}\n\n"
         f"`python -m {command}`{where}; {today}, {machine}.\n\n{body}\n{end}"

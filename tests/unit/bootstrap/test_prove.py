@@ -6,11 +6,12 @@ PAGE = "# Benchmarks\n\nWords.\n"
 def test_a_proof_is_added_once_and_replaced_after_that() -> None:
     first, second = PROOFS[0], PROOFS[-1]
     page = recorded(PAGE, first, "0.99", "2026-01-01", "2 cores")
-    page = recorded(page, second, "| a table |", "2026-01-01", "2 cores")
+    page = recorded(page, second, "ready\n| a table |\n|---|", "2026-01-01", "2 cores")
     page = recorded(page, first, "0.98 \\1", "2026-01-02", "2 cores")
     assert page.startswith(PAGE)
     assert "0.99" not in page
     assert "```\n0.98 \\1\n```" in page
+    assert "```\nready\n```\n\n| a table |\n|---|\n<!-- end -->" in page
     assert page.count("<!-- proof: ") == page.count("<!-- end -->") == 2
     assert page.index(first.name) < page.index(second.name)
     assert "`python -m loadtests.simulator`; 2026-01-01, 2 cores." in page
