@@ -56,18 +56,26 @@ def event(data: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(data, separators=(",", ":")).encode() + b"\n\n"
 
 
-def usage_of(asked: Asked, completion: int, cached: int) -> dict[str, Any]:
-    """vLLM's usage: with a prefilled think block its reasoning count is always 0."""
+def usage_of(asked: Asked, completion: int, cached: int, *, streamed: bool) -> dict[str, Any]:
+    """vLLM's usage: with a prefilled think block its reasoning count is always 0.
+
+    In events null fields are left out, in whole bodies they are not.
+    """
     prompt = len(asked.prompt)
+    details: dict[str, int | None] = {"cached_tokens": cached}
+    details["created_cache_tokens"] = 0 if asked.chat else None
+    details["multimodal_tokens"] = None
     usage: dict[str, Any] = {
         "prompt_tokens": prompt,
         "total_tokens": prompt + completion,
         "completion_tokens": completion,
+        "prompt_tokens_details": details,
+        "completion_tokens_details": {"reasoning_tokens": 0} if asked.chat else None,
     }
-    if cached:
-        usage["prompt_tokens_details"] = {"cached_tokens": cached}
-    if asked.chat:
-        usage["completion_tokens_details"] = {"reasoning_tokens": 0}
+    if streamed:
+        given = {name: count for name, count in details.items() if count is not None}
+        usage["prompt_tokens_details"] = given
+        return {name: value for name, value in usage.items() if value is not None}
     return usage
 
 
@@ -181,16 +189,16 @@ class Events:
 def usage_event(asked: Asked, completion: int, cached: int) -> bytes:
     """The event after the last token, if usage is asked for."""
     head = asked.head()
-    usage = {"choices": [], "usage": usage_of(asked, completion, cached)}
-    if not asked.chat:
-        return event({**head, **usage})
-    head["object"] = "chat.completion.chunk"
+    if asked.chat:
+        head["object"] = "chat.completion.chunk"
+    usage = {"choices": [], "usage": usage_of(asked, completion, cached, streamed=True)}
     return event({**head, **usage, "system_fingerprint": FINGERPRINT})
 
 
 def whole(asked: Asked, answers: Sequence[Answer], cached: int) -> dict[str, Any]:
     """The body of an answer that is not streamed."""
-    usage = usage_of(asked, sum(len(each.ids) for each in answers), cached)
+    tokens = sum(len(each.ids) for each in answers)
+    usage = usage_of(asked, tokens, cached, streamed=False)
     choices = [_choice(asked, place, each) for place, each in enumerate(answers)]
     body = {
         **asked.head(),
@@ -199,16 +207,11 @@ def whole(asked: Asked, answers: Sequence[Answer], cached: int) -> dict[str, Any
         "system_fingerprint": FINGERPRINT,
         "usage": usage,
     }
-    if not asked.chat:
-        return {**body, "kv_transfer_params": None}
-    return body | {
-        "prompt_logprobs": None,
-        "prompt_token_ids": asked.prompt if asked.wants_ids else None,
-        "prompt_text": None,
-        "kv_transfer_params": None,
-        "ec_transfer_params": None,
-        "metrics": None,
-    }
+    if asked.chat:
+        body["prompt_logprobs"] = None
+        body["prompt_token_ids"] = asked.prompt if asked.wants_ids else None
+        body["prompt_text"] = None
+    return {**body, "kv_transfer_params": None, "ec_transfer_params": None, "metrics": None}
 
 
 def _choice(asked: Asked, place: int, answer: Answer) -> dict[str, Any]:

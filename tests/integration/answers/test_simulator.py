@@ -52,6 +52,9 @@ class Side:
             base_url=url, headers={"authorization": f"Bearer {key}"}, trust_env=False, timeout=60
         )
 
+    def close(self) -> None:
+        self._http.close()
+
     def whole(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         answer = self._http.post(path, json={"model": "r1-nano", "temperature": 0, **body})
         return answer.status_code, keys(answer.json())
@@ -73,16 +76,20 @@ class Side:
 
 
 @pytest.fixture(scope="module")
-def real(stack: LocalStack) -> Side:
+def real(stack: LocalStack) -> Iterator[Side]:
     key = stack.home.secret_file("engine.key").read_text()
-    return Side(f"http://127.0.0.1:{stack.ports.serve}/r1-nano", key)
+    side = Side(f"http://127.0.0.1:{stack.ports.serve}/r1-nano", key)
+    yield side
+    side.close()
 
 
 @pytest.fixture(scope="module")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     server = Simulator(tmp_path_factory.mktemp("simulator"))
-    server.control(reasoning="4821+379", content="\\boxed{5200} check")
-    yield Side(server.url, "none")
+    server.control(reasoning="4821+379\ncheck", content="\\boxed{5200}")
+    side = Side(server.url, "none")
+    yield side
+    side.close()
     server.end()
 
 
