@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from loadtests.stack import wait_healthy
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_START_LIMIT_S = 60
 
 
 async def drain(port: int, tokens: int) -> int:
@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words += ["--kv-tokens", str(args.users * (args.tokens + 1000))]
     with subprocess.Popen([sys.executable, "-m", "serving.simulator", *words]) as child:
         try:
-            _wait(port)
+            wait_healthy(f"http://127.0.0.1:{port}/health", child)
             process = psutil.Process(child.pid)
             rounds = [
                 asyncio.run(speed(process, port, args.users, args.tokens))
@@ -84,16 +84,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     median = sorted(cpu for cpu, _ in rounds)[len(rounds) // 2]
     print(f"median {median:,.0f} tokens/s of CPU time; the bar is {args.bar:,.0f}")
     return 0 if median >= args.bar else 1
-
-
-def _wait(port: int) -> None:
-    end = time.monotonic() + _START_LIMIT_S
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"the simulator did not start within {_START_LIMIT_S} s")
 
 
 if __name__ == "__main__":

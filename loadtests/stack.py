@@ -74,7 +74,7 @@ def bare_engine(model: str, port: int) -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait(f"http://127.0.0.1:{port}/health", server)
+        wait_healthy(f"http://127.0.0.1:{port}/health", server)
         yield server.pid
     finally:
         children = psutil.Process(server.pid).children(recursive=True)
@@ -85,11 +85,12 @@ def bare_engine(model: str, port: int) -> Iterator[int]:
                 child.kill()
 
 
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
+def wait_healthy(url: str, server: subprocess.Popen[bytes]) -> None:
+    """Until a server that is starting answers 200. Raises RuntimeError if it ends or never does."""
     began = time.monotonic()
     while True:
         if server.poll() is not None:
-            raise RuntimeError(f"vLLM's server ended with {server.returncode} while starting")
+            raise RuntimeError(f"the server ended with {server.returncode} while starting")
         if time.monotonic() - began > _START_LIMIT_S:
             raise RuntimeError(f"{url} did not answer within {_START_LIMIT_S} s")
         try:

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from r1.stack.ports import plan_ports
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -90,7 +92,7 @@ def stack(words: Sequence[str]) -> Iterator[dict[str, str]]:
             (key,) = Path(state).rglob("engine.key")
             yield {
                 **{name: shlex.split(value)[0] for name, value in exports.items()},
-                "engine": f"http://127.0.0.1:{PORT_BASE + 3}",
+                "engine": f"http://127.0.0.1:{plan_ports(PORT_BASE).serve}",
                 "engine_key": key.read_text().strip(),
             }
         finally:

@@ -61,7 +61,6 @@ class Engine:
         self, blocks: Blocks, limits: Limits, timing: Callable[[], Timing], metrics: Metrics
     ) -> None:
         self.scheduler = Scheduler(blocks, limits)
-        self._limits = limits
         self._timing = timing
         self._metrics = metrics
         self._owner: dict[Sequence, tuple[Generation, int]] = {}
@@ -83,14 +82,13 @@ class Engine:
         self._work.set()
         return generation
 
-    def abort(self, generation: Generation) -> bool:
-        """Stop a generation; False if it had ended already."""
+    def abort(self, generation: Generation) -> None:
+        """Stop a generation; one that has ended is no fault."""
         left = [each for each in generation.sequences if self._owner.pop(each, None)]
         for sequence in left:
             self.scheduler.abort(sequence)
         if left:
             self._metrics.finished("abort")
-        return bool(left)
 
     async def run(self) -> None:
         """Step for ever."""
@@ -101,9 +99,7 @@ class Engine:
                 self._work.clear()
                 await self._work.wait()
             timing = self._timing()
-            burst = _BURST if timing.off else self._limits.tokens_per_step
-            self.scheduler.tokens_per_step = burst
-            step = self.scheduler.plan()
+            step = self.scheduler.plan(_BURST if timing.off else None)
             now = loop.time()
             # A late step does not delay those after it, but time that is lost is not made up for.
             due = max(due, now) + timing.seconds(step)

@@ -65,7 +65,6 @@ class Scheduler:
     def __init__(self, blocks: Blocks, limits: Limits) -> None:
         self.blocks = blocks
         self.limits = limits
-        self.tokens_per_step = limits.tokens_per_step
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.preemptions = 0
@@ -99,10 +98,14 @@ class Scheduler:
             self.waiting.remove(sequence)
         self._planned = [each for each in self._planned if each[0] is not sequence]
 
-    def plan(self) -> Step:
-        """Choose what the next step computes, and take the blocks for it."""
+    def plan(self, tokens_per_step: int | None = None) -> Step:
+        """Choose what the next step computes, and take the blocks for it.
+
+        It yields `tokens_per_step` for each sequence, if that is given instead of the limits'.
+        """
         budget = self.limits.batched_tokens
-        self._planned, self._ahead = [], self.tokens_per_step - 1
+        self._planned = []
+        self._ahead = (tokens_per_step or self.limits.tokens_per_step) - 1
         preempted = self.preemptions
         place = 0
         while place < len(self.running) and budget > 0:
