@@ -52,6 +52,8 @@ class Call:
         self.usage = Usage()
         self.status = 0
         self.attempts = 0
+        self.cache_result = "bypass"
+        self.notes: list[Header] = []  # headers that stages add to the answer
         self.delivered = False  # something of the answer was sent: no other attempt may follow
         self.first_token_s: float | None = None
         self.ending: str | None = None
@@ -138,8 +140,9 @@ class Call:
         ]
         if self._model is not None:
             headers.append((b"x-r1-model", self._model.id.encode()))
-            headers.append((b"x-r1-cache", b"bypass"))
+            headers.append((b"x-r1-cache", self.cache_result.encode()))
             headers.append((b"x-r1-attempts", str(self.attempts).encode()))
+        headers.extend(self.notes)
         headers.extend(extra)
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 

@@ -26,8 +26,8 @@ class Limits(Protocol):
 class Cache(Protocol):
     """Named place: answers given before, and those being given right now."""
 
-    async def answered(self, call: Call) -> bool:
-        """True if the call was answered from the cache."""
+    async def __call__(self, call: Call, guard: Guard, generate: Try) -> None:
+        """Deliver an answer: one that is there, or the one that `generate` makes."""
 
 
 class Admission(Protocol):
@@ -65,10 +65,11 @@ class Pipeline:
         call.model = self.router.find(call.asked.model)
         with self.metrics.working(call.model.id):
             async with self._guard(call) as guard, self.limits.hold(call):
-                if await self.cache.answered(call):
-                    return
-                async with self.admission.place(call):
-                    await self.attempt(call, guard)
+                await self.cache(call, guard, self._generate)
+
+    async def _generate(self, call: Call, guard: Guard) -> None:
+        async with self.admission.place(call):
+            await self.attempt(call, guard)
 
     def _guard(self, call: Call) -> Guard:
         """Ends the work when the caller leaves or the time is up; keeps the line alive."""
@@ -92,9 +93,9 @@ class NoLimits:
 class NoCache:
     """No cache."""
 
-    async def answered(self, call: Call) -> bool:
-        """Never."""
-        return False
+    async def __call__(self, call: Call, guard: Guard, generate: Try) -> None:
+        """Always generate."""
+        await generate(call, guard)
 
 
 class NoAdmission:

@@ -35,7 +35,7 @@ STRIPPED = frozenset(
 
 @dataclass(slots=True)
 class Asked:
-    """What a caller asks for. `body` belongs to this object and may be changed."""
+    """What a caller asks for. `body` is as the caller sent it."""
 
     api: Api
     raw: bytes
@@ -49,15 +49,16 @@ class Asked:
     token_ids: bool
     """Send token ids (a vLLM extension that the caller asked for)."""
     max_tokens: int | None
-    """The caller's own bound on the answer, in tokens; the body's may be smaller."""
+    """The caller's own bound on the answer, in tokens."""
 
-    def set_max_tokens(self, value: int | None) -> None:
-        """Replace the bound, under the name that both APIs of vLLM know."""
-        self.body.pop("max_completion_tokens", None)
-        if value is None:
-            self.body.pop("max_tokens", None)
-        else:
-            self.body["max_tokens"] = value
+
+def set_max_tokens(body: dict[str, Any], value: int | None) -> None:
+    """Replace the bound on the answer, under the name that both APIs of vLLM know."""
+    body.pop("max_completion_tokens", None)
+    if value is None:
+        body.pop("max_tokens", None)
+    else:
+        body["max_tokens"] = value
 
 
 def parse(raw: bytes, api: Api, *, max_depth: int) -> Asked:
@@ -102,11 +103,11 @@ def parse(raw: bytes, api: Api, *, max_depth: int) -> Asked:
     )
 
 
-def prepare(asked: Asked, *, model: str, temperature: float | None, top_p: float | None) -> None:
-    """Turn the caller's body into the one that vLLM gets, in place."""
-    body = asked.body
-    for field in STRIPPED & body.keys():
-        del body[field]
+def prepare(
+    asked: Asked, *, model: str, temperature: float | None, top_p: float | None
+) -> dict[str, Any]:
+    """The body that vLLM gets: a new one, for the next attempt may be at another server."""
+    body = {name: value for name, value in asked.body.items() if name not in STRIPPED}
     body["model"] = model
     if temperature is not None and body.get("temperature") is None:
         body["temperature"] = temperature
@@ -118,18 +119,24 @@ def prepare(asked: Asked, *, model: str, temperature: float | None, top_p: float
         body.pop("stream_options", None)
     if asked.api == "chat":
         body["return_token_ids"] = True
-        for message in body["messages"]:
-            # DeepSeek's clients send the field back under its own name.
-            if "reasoning_content" in message:
-                reasoning = message.pop("reasoning_content")
-                if reasoning is not None and message.get("reasoning") is None:
-                    message["reasoning"] = reasoning
+        body["messages"] = [_with_reasoning(message) for message in body["messages"]]
     else:
         if asked.token_ids:
             body["return_token_ids"] = True
         if body.get("max_tokens", 0) is None:
             # vLLM 0.29 answers 500 to an explicit null here.
             del body["max_tokens"]
+    return body
+
+
+def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
+    """DeepSeek's clients send the field back under its own name."""
+    if "reasoning_content" not in message:
+        return message
+    renamed = {name: value for name, value in message.items() if name != "reasoning_content"}
+    if message["reasoning_content"] is not None and message.get("reasoning") is None:
+        renamed["reasoning"] = message["reasoning_content"]
+    return renamed
 
 
 def _max_tokens(body: dict[str, Any]) -> int | None:

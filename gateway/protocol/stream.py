@@ -24,12 +24,18 @@ from gateway.protocol.wire import ENGINE_FIELDS, drop, read_chunk
 class Piece:
     """What one streamed event was: the bytes to send, and what telemetry wants to know."""
 
-    __slots__ = ("content", "data", "tokens")
+    __slots__ = ("content", "data", "end", "tokens")
 
-    def __init__(self, data: bytes, tokens: int = 0, content: bool = False) -> None:
+    def __init__(
+        self, data: bytes, tokens: int = 0, content: bool = False, *, end: bool = False
+    ) -> None:
         self.data = data
         self.tokens = tokens
         self.content = content
+        self.end = end
+
+
+_END = Piece(b"", end=True)
 
 
 class StreamTranslator(Protocol):
@@ -38,7 +44,7 @@ class StreamTranslator(Protocol):
     usage: Usage
 
     def event(self, data: bytes) -> Piece:
-        """One event. Raises UpstreamFailed or UpstreamRejected for an error event."""
+        """One event; the stream's own end is one too. Raises UpstreamFailed or UpstreamRejected."""
 
     @property
     def finished(self) -> bool:
@@ -59,6 +65,8 @@ class ChatStream:
 
     def event(self, data: bytes) -> Piece:
         """One event of vLLM as the bytes to send; several events when one must be cut."""
+        if data == sse.DONE_DATA:
+            return _END
         chunk = read_chunk(data)
         chunk["model"] = self._model
         prompt_ids = chunk.get("prompt_token_ids")
@@ -174,6 +182,8 @@ class CompletionStream:
 
     def event(self, data: bytes) -> Piece:
         """One event of vLLM as the bytes to send."""
+        if data == sse.DONE_DATA:
+            return _END
         chunk = read_chunk(data)
         chunk["model"] = self._model
         if not self._asked.token_ids:

@@ -11,16 +11,13 @@ from gateway.call import Call
 from gateway.errors import GatewayError, UpstreamError, UpstreamFailed
 from gateway.guard import Guard
 from gateway.protocol import sse
-from gateway.protocol.answer import translate_body
-from gateway.protocol.request import prepare
-from gateway.protocol.stream import StreamTranslator, stream_translator
+from gateway.protocol.stream import StreamTranslator
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.client import UpstreamClient, lost, read_all, read_piece
+from gateway.upstream.dialects import Splitter
 from gateway.upstream.fit import FitContext
 from gateway.upstream.pool import Upstream, pick
 from gateway.upstream.pulse import Pulse
-
-_PATHS = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
 
 class Attempt:
@@ -47,24 +44,19 @@ class Attempt:
         Raises GatewayError, also in the middle of a delivery: `call.delivered` tells.
         """
         model, asked = call.model, call.asked
-        timeouts, defaults = model.settings.timeouts, model.settings.defaults
+        timeouts = model.settings.timeouts
         upstream = call.upstream = pick(model.upstreams, self._draw(), tried)
         call.attempts += 1
         outcome = "cancelled"
         try:
-            prepare(
-                asked,
-                model=upstream.model,
-                temperature=defaults.temperature,
-                top_p=defaults.top_p,
-            )
-            await self._fit(asked, upstream, timeouts)
+            dialect = upstream.dialect
+            body = dialect.body(asked, upstream.model, model.settings.defaults)
+            await self._fit(asked, body, upstream, timeouts)
             guard.allow_silence(timeouts.first_byte_s if asked.stream else timeouts.total_s)
             # Unique even if the caller reuses its id: the engine knows requests by it.
             request_id = f"{call.id}-{self._make_id()[:8]}"
-            body = orjson.dumps(asked.body)
             async with self._client.open(
-                upstream, _PATHS[call.api], body, request_id, timeouts
+                upstream, dialect.path(call.api), orjson.dumps(body), request_id, timeouts
             ) as response:
                 if asked.stream:
                     await self._stream(call, guard, response, upstream)
@@ -84,22 +76,25 @@ class Attempt:
         self, call: Call, response: aiohttp.ClientResponse, upstream: Upstream
     ) -> None:
         data = await read_all(response)
-        body, call.usage = translate_body(data, call.asked, call.model.id, upstream.think_end)
+        body, call.usage = upstream.dialect.whole(
+            data, call.asked, call.model.id, upstream.think_end
+        )
         call.delivered = True
         await call.reply(200, body)
 
     async def _stream(
         self, call: Call, guard: Guard, response: aiohttp.ClientResponse, upstream: Upstream
     ) -> None:
-        translator = stream_translator(call.asked, call.model.id, upstream.think_end)
+        dialect = upstream.dialect
+        translator = dialect.stream(call.asked, call.model.id, upstream.think_end)
         call.usage = translator.usage
-        scanner = sse.EventScanner()
+        splitter = dialect.splitter()
         pulse = Pulse(call, self._metrics)
         idle_s = call.model.settings.timeouts.idle_s
         answering = False
         while True:
             # Headers wait for the first event: until then a fault still has its own status.
-            events = await self._read_events(response, scanner)
+            events = await self._read_events(response, splitter)
             out: list[bytes] = []
             try:
                 done = _translate(events, translator, pulse, out)
@@ -124,14 +119,12 @@ class Attempt:
             guard.heard()
 
     @staticmethod
-    async def _read_events(
-        response: aiohttp.ClientResponse, scanner: sse.EventScanner
-    ) -> list[bytes]:
+    async def _read_events(response: aiohttp.ClientResponse, splitter: Splitter) -> list[bytes]:
         piece = await read_piece(response)
         if not piece:
             raise lost()
         try:
-            return scanner.feed(piece)
+            return splitter.feed(piece)
         except sse.EventTooLarge as error:
             raise UpstreamFailed(
                 "The model server sent an event without end.", code="upstream_invalid"
@@ -143,9 +136,9 @@ def _translate(
 ) -> bool:
     """Translate events into `out`; True when the stream's own end was among them."""
     for data in events:
-        if data == sse.DONE_DATA:
-            return True
         piece = translator.event(data)
+        if piece.end:
+            return True
         if piece.tokens:
             pulse.beat(piece.tokens, content=piece.content, prompt=translator.usage.prompt)
         if piece.data:

@@ -91,10 +91,10 @@ class UpstreamClient:
         return int(answer["count"])
 
     async def healthy(self, upstream: Upstream, timeout_s: float) -> bool:
-        """True if the upstream's /health answers 200 in time."""
+        """True if the upstream answers 200 where its health is told, in time."""
         try:
             async with self._session.get(
-                upstream.url + "/health",
+                upstream.url + upstream.dialect.health_path,
                 headers=self._headers(upstream),
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
@@ -105,6 +105,8 @@ class UpstreamClient:
 
     async def learn(self, upstream: Upstream, timeout_s: float) -> None:
         """Learn the context length and the id of `</think>`. Raises UpstreamError."""
+        if not upstream.dialect.tokenizes:
+            return
         prompt = {"model": upstream.model, "prompt": "</think>", "add_special_tokens": False}
         answer = await self._tokenize(upstream, prompt, timeout_s)
         length = answer.get("max_model_len")

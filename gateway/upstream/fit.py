@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.errors import ContextLengthExceeded
 from gateway.protocol.clamp import Fit, decide, largest, prompt_token_bound
-from gateway.protocol.request import Asked
+from gateway.protocol.request import Api, Asked, set_max_tokens
 from gateway.settings import Timeouts
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.pool import Upstream
@@ -21,20 +21,22 @@ class FitContext:
     def __init__(self, client: UpstreamClient) -> None:
         self._client = client
 
-    async def __call__(self, asked: Asked, upstream: Upstream, timeouts: Timeouts) -> None:
-        """Set the body's max_tokens. Raises ContextLengthExceeded or UpstreamError."""
+    async def __call__(
+        self, asked: Asked, body: dict[str, Any], upstream: Upstream, timeouts: Timeouts
+    ) -> None:
+        """Set max_tokens in `body`. Raises ContextLengthExceeded or UpstreamError."""
         context = upstream.context_length
         wanted = asked.max_tokens
         if wanted is None and asked.api == "completions":
             wanted = _COMPLETION_DEFAULT
-        if context is None or wanted is None:
+        if context is None or wanted is None or not upstream.dialect.tokenizes:
             return
-        bound = prompt_token_bound(asked.raw, asked.body)
+        bound = prompt_token_bound(asked.raw, body)
         fit = decide(wanted, bound, context, may_drop=asked.api == "chat")
         if fit is Fit.DROP:
-            asked.set_max_tokens(None)
+            set_max_tokens(body, None)
         elif fit is Fit.COUNT:
-            prompt = await self._count(asked, upstream, timeouts)
+            prompt = await self._count(asked.api, body, upstream, timeouts)
             fitting = largest(wanted, prompt, context)
             if fitting < min(wanted, 1):
                 raise ContextLengthExceeded(
@@ -43,22 +45,24 @@ class FitContext:
                     param="messages" if asked.api == "chat" else "prompt",
                 )
             if fitting < wanted:
-                asked.set_max_tokens(fitting)
+                set_max_tokens(body, fitting)
 
-    async def _count(self, asked: Asked, upstream: Upstream, timeouts: Timeouts) -> int:
-        if asked.api == "chat":
+    async def _count(
+        self, api: Api, body: dict[str, Any], upstream: Upstream, timeouts: Timeouts
+    ) -> int:
+        if api == "chat":
             return await self._client.count_tokens(
-                upstream, _chat_prompt(asked.body, upstream.model), timeouts
+                upstream, _chat_prompt(body, upstream.model), timeouts
             )
         most = 0
-        for prompt in _prompts(asked.body["prompt"]):
+        for prompt in _prompts(body["prompt"]):
             if isinstance(prompt, list):
                 most = max(most, len(prompt))
                 continue
             question = {
                 "model": upstream.model,
                 "prompt": prompt,
-                "add_special_tokens": asked.body.get("add_special_tokens", True),
+                "add_special_tokens": body.get("add_special_tokens", True),
             }
             most = max(most, await self._client.count_tokens(upstream, question, timeouts))
         return most

@@ -6,6 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.settings import ModelSettings, UpstreamSettings
+from gateway.upstream.dialects import Dialect
+from gateway.upstream.dialects.vllm import Vllm
+
+_DIALECTS: dict[str, Dialect] = {"vllm": Vllm()}
 
 
 @dataclass(slots=True)
@@ -17,6 +21,7 @@ class Upstream:
     model: str
     weight: float
     authorization: str | None
+    dialect: Dialect
     up: bool = True
     context_length: int | None = None
     think_end: int | None = None
@@ -54,6 +59,7 @@ def make_model(
                 model=each.model or settings.id,
                 weight=each.weight,
                 authorization=None if key is None else f"Bearer {key}",
+                dialect=_DIALECTS[each.dialect],
                 context_length=settings.context_length,
                 think_end=settings.think_end_token_id,
             )

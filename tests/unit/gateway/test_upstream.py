@@ -9,11 +9,12 @@ from gateway import errors
 from gateway.errors import GatewayError, Unauthorized, UpstreamBusy
 from gateway.supervisor import restart_delay
 from gateway.upstream.client import connection_fault
+from gateway.upstream.dialects.vllm import Vllm
 from gateway.upstream.pool import Upstream, pick
 
 
 def upstream(name: str, weight: float = 1.0, up: bool = True) -> Upstream:
-    return Upstream(name, f"http://{name}", "m", weight, None, up=up)
+    return Upstream(name, f"http://{name}", "m", weight, None, Vllm(), up=up)
 
 
 def test_by_weight() -> None:
