@@ -81,6 +81,7 @@ async def gateway(
                 ),
                 RetryBudget(store, settings.retry, metrics),
                 settings.retry,
+                metrics,
                 draw=random.random,
                 sleep=asyncio.sleep,
             ),
