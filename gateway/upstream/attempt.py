@@ -13,11 +13,13 @@ from gateway.guard import Guard
 from gateway.protocol import sse
 from gateway.protocol.stream import StreamTranslator
 from gateway.telemetry.metrics import Metrics
+from gateway.upstream.affinity import conversation
 from gateway.upstream.client import UpstreamClient, lost, read_all, read_piece
 from gateway.upstream.dialects import Splitter
 from gateway.upstream.fit import FitContext
-from gateway.upstream.pool import Upstream, pick
+from gateway.upstream.pool import Upstream
 from gateway.upstream.pulse import Pulse
+from gateway.upstream.visit import Visit
 
 
 class Attempt:
@@ -29,13 +31,11 @@ class Attempt:
         fit: FitContext,
         metrics: Metrics,
         *,
-        draw: Callable[[], float],
         make_id: Callable[[], str],
     ) -> None:
         self._client = client
         self._fit = fit
         self._metrics = metrics
-        self._draw = draw
         self._make_id = make_id
 
     async def __call__(self, call: Call, guard: Guard, tried: Sequence[Upstream]) -> None:
@@ -45,7 +45,9 @@ class Attempt:
         """
         model, asked = call.model, call.asked
         timeouts = model.settings.timeouts
-        upstream = call.upstream = pick(model.upstreams, self._draw(), tried)
+        tenant = "" if call.key is None else call.key.tenant
+        visit = model.pool.visit(conversation(asked.body, tenant), tried)
+        upstream = call.upstream = visit.upstream
         call.attempts += 1
         outcome = "cancelled"
         try:
@@ -59,17 +61,19 @@ class Attempt:
                 upstream, dialect.path(call.api), orjson.dumps(body), request_id, timeouts
             ) as response:
                 if asked.stream:
-                    await self._stream(call, guard, response, upstream)
+                    await self._stream(call, guard, response, visit)
                 else:
                     await self._whole(call, response, upstream)
             outcome = "ok"
         except UpstreamError as error:
             outcome = error.outcome
+            visit.failed(error)
             raise
         except GatewayError:
             outcome = "rejected"
             raise
         finally:
+            visit.end(worked=outcome == "ok")
             self._metrics.attempt(model.id, upstream.name, outcome)
 
     async def _whole(
@@ -83,10 +87,10 @@ class Attempt:
         await call.reply(200, body)
 
     async def _stream(
-        self, call: Call, guard: Guard, response: aiohttp.ClientResponse, upstream: Upstream
+        self, call: Call, guard: Guard, response: aiohttp.ClientResponse, visit: Visit
     ) -> None:
-        dialect = upstream.dialect
-        translator = dialect.stream(call.asked, call.model.id, upstream.think_end)
+        dialect = visit.upstream.dialect
+        translator = dialect.stream(call.asked, call.model.id, visit.upstream.think_end)
         call.usage = translator.usage
         splitter = dialect.splitter()
         pulse = Pulse(call, self._metrics)
@@ -115,6 +119,7 @@ class Attempt:
                 return
             if events and not answering:
                 answering = True
+                visit.answering()
                 guard.allow_silence(idle_s)
             guard.heard()
 

@@ -49,7 +49,7 @@ class Retry:
         """Wait for the next attempt; False if there is to be none."""
         if call.upstream is not None:
             tried.append(call.upstream)
-        others = any(each.up and each not in tried for each in call.model.upstreams)
+        others = call.model.pool.others(tried)
         wait = wait_before_next(error, len(tried), self._settings, self._draw(), others=others)
         if wait is None:
             if 1 < self._settings.attempts <= len(tried):
