@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from gateway.settings import http_url
 from gateway.store.redis import Store
 
 # Names are given here, so that a replica has the same one in all workers of all gateways: the
@@ -72,16 +73,16 @@ def parse(entries: Iterable[Sequence[str]]) -> list[Replica]:
     replicas = []
     for number, url, text in entries:
         try:
-            told = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            told, base = orjson.loads(text), http_url(url)
+        except ValueError:
             continue
-        if not isinstance(told, dict) or not url.startswith(("http://", "https://")):
+        if not isinstance(told, dict):
             continue
         capacity, adapters = told.get("capacity"), told.get("adapters")
         replicas.append(
             Replica(
                 name=f"replica-{number}",
-                url=url.rstrip("/"),
+                url=base,
                 capacity=capacity if isinstance(capacity, int) else None,
                 draining=told.get("state") != "ready",
                 adapters=tuple(map(str, adapters)) if isinstance(adapters, list) else (),

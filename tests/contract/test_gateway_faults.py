@@ -225,15 +225,16 @@ def test_a_killed_model_server(folder: Path, redis: RedisServer) -> None:
 def test_of_two_model_servers_the_healthy_one_is_asked(folder: Path, redis: RedisServer) -> None:
     well, ill = Simulator(folder), Simulator(folder)
     ill.control(fault="ill")
-    urls = [{"url": well.url}, {"url": ill.url}]
-    gateway = Gateway(folder / "two", redis, urls, pool={"affinity": False})
+    upstreams = [{"url": well.url}, {"url": ill.url}]
+    gateway = Gateway(folder / "two", redis, upstreams, pool={"slow_start_s": 0})
     try:
         wait_for(lambda: len(gateway.events("upstream")) >= 2, "both to be looked at")
         assert [gateway.post().status_code for _ in range(10)] == [200] * 10
         ill.reset()
         wait_for(lambda: gateway.value("r1_upstream_up") == 2, "both to be well")
-        for _ in range(40):
-            assert gateway.post().status_code == 200
+        for number in range(40):
+            other = [{"role": "user", "content": f"{number}?"}]
+            assert gateway.post(messages=other).status_code == 200
         assert min(len(well.seen()["seen"]), len(ill.seen()["seen"])) > 0
     finally:
         for process in (gateway, well, ill):

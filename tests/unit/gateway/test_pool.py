@@ -101,6 +101,29 @@ def test_without_affinity_a_conversation_goes_by_load() -> None:
     assert {world.pool.visit(b"one").upstream.name for _ in range(4)} == {"a", "b"}
 
 
+def test_a_new_one_draws_its_conversations_in_bit_by_bit() -> None:
+    # So much room that no load decides.
+    settings = PoolSettings(slow_start_s=10, free_requests=1000)
+    world = World("a", "b", settings=settings)
+    b = world.upstreams[1]
+    b.since = world.now
+
+    def moved() -> set[int]:
+        homes = [world.pool.visit(str(number).encode()) for number in range(400)]
+        for visit in homes:
+            visit.end(worked=True)
+        return {number for number, visit in enumerate(homes) if visit.upstream is b}
+
+    at_first = moved()
+    world.now += 5
+    later = moved()
+    world.now += 5
+    whole = moved()
+    assert at_first < later < whole
+    assert len(at_first) < 80
+    assert 150 < len(whole) < 250
+
+
 def test_one_that_fails_is_left_alone_then_tried_once_then_back() -> None:
     world = World("a", "b")
     assert world.states == {"a": State.CLOSED, "b": State.CLOSED}
@@ -136,6 +159,10 @@ def test_the_last_one_is_never_left_alone() -> None:
     world.fail("c", 30)
     assert world.names() == {"c"}
     assert world.state("c") is State.CLOSED
+    # Another whose pause is over has not shown yet that it can do better.
+    world.now += SETTINGS.longest_open_s
+    world.fail("c", 30)
+    assert world.state("c") is State.CLOSED
     alone = World("a")
     alone.fail("a", 30)
     assert alone.state("a") is State.CLOSED
@@ -166,6 +193,11 @@ def test_one_that_fails_now_and_then_stands_out_among_healthy_ones() -> None:
         else:
             break
     assert world.state("a") is State.OPEN
+    # Back again it begins anew: one more failure is no reason.
+    world.now += SETTINGS.open_s
+    world.visit("a").end(worked=True)
+    world.fail("a")
+    assert world.state("a") is State.CLOSED
     # Alike, nobody does.
     alike = World("a", "b")
     for _ in range(30):
@@ -214,11 +246,12 @@ def test_replicas_come_and_go_and_answers_of_the_gone_end_quietly() -> None:
     replica = world.upstream("replica-1")
     world.pool.replace([replica])
     assert world.states["replica-1"] is State.CLOSED
-    visit = world.pool.visit(None, world.upstreams)
+    visits = [world.pool.visit(None, world.upstreams) for _ in range(SETTINGS.failures)]
     world.pool.replace([])
     del world.states["replica-1"]
-    visit.failed(UpstreamLost("x"))
-    visit.end(worked=False)
+    for visit in visits:
+        visit.failed(UpstreamLost("x"))
+        visit.end(worked=False)
     assert replica.in_flight == 0
     assert "replica-1" not in world.states
     assert world.names() == {"spare"}

@@ -27,6 +27,8 @@ def test_what_can_not_be_read_is_left_out() -> None:
         ("1", "http://a", "{"),
         ("2", "http://b", "[]"),
         ("3", "file:///etc/passwd", entry()),
+        ("3", "http://name:secret@c", entry()),
+        ("3", "http://[c", entry()),
         ("4", "http://d", entry(capacity="many", adapters=None)),
     ]
     assert parse(rows) == [Replica("replica-4", "http://d", None, draining=False, adapters=())]
