@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.routing import Route
@@ -30,6 +31,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.upstream.attempt import Attempt
 from gateway.upstream.budget import RetryBudget
 from gateway.upstream.client import UpstreamClient, make_session
+from gateway.upstream.discovery import Discovery
 from gateway.upstream.fit import FitContext
 from gateway.upstream.pool import make_model
 from gateway.upstream.probe import Probe, watches
@@ -87,9 +89,12 @@ async def gateway(
         )
         app = make_app(pipeline, metrics, logger, authenticate, router, readiness)
         probe = Probe(client, metrics, logger, asyncio.sleep)
-        beside = [
+        discovery = Discovery(client, router, metrics, logger, asyncio.sleep, _engine_key)
+        interval_s = settings.telemetry.probe_interval_s
+        beside: list[Callable[[], Awaitable[None]]] = [
             lambda: authenticate.hear_revocations(store, asyncio.sleep),
-            *watches(probe, router.models, settings.telemetry.probe_interval_s),
+            *watches(probe, router.models, interval_s),
+            *(partial(discovery.watch, source, interval_s) for source in settings.discover),
         ]
         async with _running(beside):
             try:

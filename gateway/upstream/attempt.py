@@ -137,10 +137,10 @@ def _translate(
     """Translate events into `out`; True when the stream's own end was among them."""
     for data in events:
         piece = translator.event(data)
-        if piece.end:
-            return True
         if piece.tokens:
             pulse.beat(piece.tokens, content=piece.content, prompt=translator.usage.prompt)
         if piece.data:
             out.append(piece.data)
+        if piece.end:
+            return True
     return False

@@ -7,9 +7,23 @@ from dataclasses import dataclass
 
 from gateway.settings import ModelSettings, UpstreamSettings
 from gateway.upstream.dialects import Dialect
+from gateway.upstream.dialects.llamacpp import LlamaCpp
+from gateway.upstream.dialects.ollama import Ollama
+from gateway.upstream.dialects.openai import OpenAi
 from gateway.upstream.dialects.vllm import Vllm
 
-_DIALECTS: dict[str, Dialect] = {"vllm": Vllm()}
+
+def make_dialect(settings: UpstreamSettings) -> Dialect:
+    """How an upstream is spoken with."""
+    match settings.dialect:
+        case "vllm":
+            return Vllm()
+        case "openai":
+            return OpenAi(opens_think=settings.opens_think)
+        case "llamacpp":
+            return LlamaCpp(opens_think=settings.opens_think)
+        case "ollama":
+            return Ollama(opens_think=settings.opens_think)
 
 
 @dataclass(slots=True)
@@ -52,14 +66,15 @@ def make_model(
     upstreams = []
     for each in settings.upstreams:
         key = read_key(each)
+        dialect = make_dialect(each)
         upstreams.append(
             Upstream(
                 name=each.name,
-                url=each.url,
+                url=dialect.base(each.url),
                 model=each.model or settings.id,
                 weight=each.weight,
                 authorization=None if key is None else f"Bearer {key}",
-                dialect=_DIALECTS[each.dialect],
+                dialect=dialect,
                 context_length=settings.context_length,
                 think_end=settings.think_end_token_id,
             )
