@@ -65,6 +65,7 @@ PROOFS = (
         engine_key=True,
     ),
     Proof("the local stack beside vLLM's own server", "loadtests.stack"),
+    Proof("streams of killed engines", "tests.integration.resume.kills 50"),
     Proof("speed of the simulated engine", "loadtests.simulator"),
 )
 

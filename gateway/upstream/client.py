@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import aiohttp
 import orjson
 
+from gateway.call import Call
 from gateway.errors import (
     ContextLengthExceeded,
+    DeadlineExceeded,
     UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
@@ -21,7 +24,7 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.settings import Timeouts
-from gateway.upstream.dialects import Question
+from gateway.upstream.dialects import Lookup
 from gateway.upstream.pool import Upstream
 
 _ERROR_BODY_BYTES = 64 * 1024
@@ -54,7 +57,7 @@ class UpstreamClient:
 
     @asynccontextmanager
     async def open(
-        self, upstream: Upstream, path: str, body: bytes, request_id: str, timeouts: Timeouts
+        self, upstream: Upstream, path: str, body: bytes, request_id: str, call: Call
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to a POST, its status checked to be 200.
 
@@ -62,6 +65,12 @@ class UpstreamClient:
         """
         headers = self._headers(upstream)
         headers["x-request-id"] = request_id
+        time_left = call.time_left()
+        if time_left <= 0:
+            raise DeadlineExceeded("There was no time left to ask a model server.")
+        if math.isfinite(time_left):
+            headers["x-request-timeout"] = f"{time_left:.3f}"
+        timeouts = call.model.settings.timeouts
         try:
             response = await self._session.post(
                 upstream.url + path,
@@ -90,11 +99,20 @@ class UpstreamClient:
         self, upstream: Upstream, prompt: dict[str, Any], timeouts: Timeouts
     ) -> int:
         """How many tokens a prompt is, by the upstream's own tokenizer (vLLM's /tokenize)."""
-        question = Question("/tokenize", prompt)
-        answer = await self._ask(upstream, question, timeouts.connect_s + timeouts.idle_s)
+        lookup = Lookup("/tokenize", prompt)
+        answer = await self._ask(upstream, lookup, timeouts.connect_s + timeouts.idle_s)
         if not isinstance(answer.get("count"), int):
-            raise _no_answer(question)
+            raise _no_answer(lookup)
         return int(answer["count"])
+
+    async def detokenize(self, upstream: Upstream, ids: list[int], timeout_s: float) -> str:
+        """The text of tokens (vLLM's /detokenize). Raises UpstreamError."""
+        lookup = Lookup("/detokenize", {"model": upstream.model, "tokens": ids})
+        answer = await self._ask(upstream, lookup, timeout_s)
+        text = answer.get("prompt")
+        if not isinstance(text, str):
+            raise _no_answer(lookup)
+        return text
 
     async def healthy(self, upstream: Upstream, timeout_s: float) -> bool:
         """True if the upstream tells, in time, that it can serve its model."""
@@ -117,24 +135,22 @@ class UpstreamClient:
 
     async def learn(self, upstream: Upstream, timeout_s: float) -> None:
         """Learn what its dialect can find out of the model. Raises UpstreamError."""
-        question = upstream.dialect.question(upstream.model)
-        if question is None:
+        lookup = upstream.dialect.lookup(upstream.model)
+        if lookup is None:
             return
-        facts = upstream.dialect.facts(await self._ask(upstream, question, timeout_s))
+        facts = upstream.dialect.facts(await self._ask(upstream, lookup, timeout_s))
         length, configured = facts.context_length, upstream.context_length
         if length is not None:
             upstream.context_length = length if configured is None else min(length, configured)
         if upstream.think_end is None:
             upstream.think_end = facts.think_end
 
-    async def _ask(
-        self, upstream: Upstream, question: Question, timeout_s: float
-    ) -> dict[str, Any]:
+    async def _ask(self, upstream: Upstream, lookup: Lookup, timeout_s: float) -> dict[str, Any]:
         try:
             async with self._session.request(
-                "GET" if question.body is None else "POST",
-                upstream.url + question.path,
-                data=None if question.body is None else orjson.dumps(question.body),
+                "GET" if lookup.body is None else "POST",
+                upstream.url + lookup.path,
+                data=None if lookup.body is None else orjson.dumps(lookup.body),
                 headers=self._headers(upstream),
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
@@ -145,9 +161,9 @@ class UpstreamClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise connection_fault(error) from error
         except orjson.JSONDecodeError as error:
-            raise _no_answer(question) from error
+            raise _no_answer(lookup) from error
         if not isinstance(answer, dict):
-            raise _no_answer(question)
+            raise _no_answer(lookup)
         return answer
 
     @staticmethod
@@ -158,8 +174,8 @@ class UpstreamClient:
         return headers
 
 
-def _no_answer(question: Question) -> UpstreamFailed:
-    return UpstreamFailed(f"The model server gave no answer at {question.path}.")
+def _no_answer(lookup: Lookup) -> UpstreamFailed:
+    return UpstreamFailed(f"The model server gave no answer at {lookup.path}.")
 
 
 async def read_piece(response: aiohttp.ClientResponse) -> bytes:

@@ -23,7 +23,7 @@ class Splitter(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Lookup:
     """A call that tells of a model: a GET, or a POST where there is a body."""
 
     path: str
@@ -55,11 +55,14 @@ class Dialect(Protocol):
     def well(self, status: int, data: bytes, served: str) -> bool:
         """Whether the answer at `health_path` is that of one who can serve the model."""
 
-    def question(self, served: str) -> Question | None:
+    def lookup(self, served: str) -> Lookup | None:
         """What to ask to learn facts of the model, if anything."""
 
     def facts(self, answer: dict[str, Any]) -> Facts:
-        """The facts in the answer to `question`."""
+        """The facts in the answer to `lookup`."""
+
+    continues: bool
+    """It gives and takes token ids, so that an answer can be continued from them."""
 
     def path(self, api: Api) -> str:
         """Where an API is, below the upstream's URL."""

@@ -10,7 +10,7 @@ from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.protocol.vendor import VendorStream, vendor_whole
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Question, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter
 
 _PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
@@ -25,6 +25,7 @@ class LlamaCpp:
     health_path = "/health"
     rarely = 1
     tokenizes = False
+    continues = False
 
     def __init__(self, *, opens_think: bool) -> None:
         self._opens_think = opens_think
@@ -37,9 +38,9 @@ class LlamaCpp:
         """200; it says 503 while it loads."""
         return status == 200
 
-    def question(self, served: str) -> Question | None:
+    def lookup(self, served: str) -> Lookup | None:
         """Its properties."""
-        return Question("/props")
+        return Lookup("/props")
 
     def facts(self, answer: dict[str, Any]) -> Facts:
         """The context of one slot: that is what a request can have."""

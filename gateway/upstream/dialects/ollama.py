@@ -13,7 +13,7 @@ from gateway.protocol.request import Api, Asked
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Question, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter
 
 _PATHS: dict[Api, str] = {"chat": "/api/chat", "completions": "/api/generate"}
 _NUM_CTX = re.compile(r"^num_ctx\s+(\d+)\s*$", re.MULTILINE)
@@ -27,6 +27,7 @@ class Ollama:
     health_path = "/api/tags"
     rarely = 1
     tokenizes = False
+    continues = False
 
     def __init__(self, *, opens_think: bool) -> None:
         self._opens_think = opens_think
@@ -39,9 +40,9 @@ class Ollama:
         """It lists the model."""
         return status == 200 and tagged(served) in models(data)
 
-    def question(self, served: str) -> Question | None:
+    def lookup(self, served: str) -> Lookup | None:
         """All about one model."""
-        return Question("/api/show", {"model": served})
+        return Lookup("/api/show", {"model": served})
 
     def facts(self, answer: dict[str, Any]) -> Facts:
         """The context that its Modelfile sets: what the weights could do isn't what it runs."""

@@ -11,7 +11,7 @@ from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.protocol.vendor import VendorStream, vendor_whole
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Question, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter
 
 _PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
 
@@ -40,6 +40,7 @@ class OpenAi:
     health_path = "/models"
     rarely = 12
     tokenizes = False
+    continues = False
 
     def __init__(self, *, opens_think: bool) -> None:
         self._opens_think = opens_think
@@ -52,7 +53,7 @@ class OpenAi:
         """It is there and knows our key. Not all have a list of models."""
         return status < 500 and status not in (401, 402, 403)
 
-    def question(self, served: str) -> Question | None:
+    def lookup(self, served: str) -> Lookup | None:
         """Nothing: the standard tells no lengths."""
         return None
 

@@ -10,7 +10,7 @@ from gateway.protocol.request import Api, Asked, prepare
 from gateway.protocol.stream import StreamTranslator, stream_translator
 from gateway.protocol.usage import Usage
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Question, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter
 
 _PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
@@ -22,6 +22,7 @@ class Vllm:
     health_path = "/health"
     rarely = 1
     tokenizes = True
+    continues = True
 
     def base(self, url: str) -> str:
         """As it was given."""
@@ -31,10 +32,10 @@ class Vllm:
         """200 and nothing else."""
         return status == 200
 
-    def question(self, served: str) -> Question | None:
+    def lookup(self, served: str) -> Lookup | None:
         """How `</think>` is tokenized; the model's length comes with it."""
         body = {"model": served, "prompt": "</think>", "add_special_tokens": False}
-        return Question("/tokenize", body)
+        return Lookup("/tokenize", body)
 
     def facts(self, answer: dict[str, Any]) -> Facts:
         """Of /tokenize."""
