@@ -169,6 +169,7 @@ class Gateway(Process):
         model: dict[str, Any] | None = None,
         auth: dict[str, Any] | None = None,
         retry: dict[str, Any] | None = None,
+        discover: list[dict[str, Any]] | None = None,
         env: dict[str, str] | None = None,
         wait: bool = True,
     ) -> None:
@@ -196,6 +197,7 @@ class Gateway(Process):
                     **(model or {}),
                 }
             ],
+            "discover": discover or [],
             # One attempt, where a test does not ask for more: its faults are then counted exactly.
             "retry": {"attempts": 1, **(retry or {})},
             "telemetry": {"probe_interval_s": 0.5},
