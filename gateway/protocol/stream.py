@@ -231,9 +231,7 @@ class CompletionStream:
     def __init__(self, asked: Asked, model: str) -> None:
         self._asked = asked
         self._model = model
-        prompts = asked.body.get("prompt")
-        many = len(prompts) if isinstance(prompts, list) and _is_batch(prompts) else 1
-        self._choices = int(asked.body.get("n") or 1) * many
+        self._choices = choices_of(asked)
         self._finished: set[int] = set()
         self._head: dict[str, Any] = {}
         self.usage = Usage()
@@ -302,6 +300,13 @@ def stream_translator(asked: Asked, model: str, think_end: int | None) -> Contin
     if asked.api == "chat":
         return ChatStream(asked, model, think_end)
     return CompletionStream(asked, model)
+
+
+def choices_of(asked: Asked) -> int:
+    """How many choices an answer has: `n` for each prompt."""
+    prompts = asked.body.get("prompt")
+    many = len(prompts) if isinstance(prompts, list) and _is_batch(prompts) else 1
+    return int(asked.body.get("n") or 1) * many
 
 
 def head_of(chunk: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import orjson
 from gateway.errors import UpstreamFailed
 from gateway.protocol import sse
 from gateway.protocol.request import Asked
-from gateway.protocol.stream import Piece
+from gateway.protocol.stream import Piece, choices_of
 from gateway.protocol.think import ThinkSplitter
 from gateway.protocol.usage import Usage
 from gateway.protocol.wire import drop, read_chunk, read_object
@@ -32,7 +32,7 @@ class VendorStream:
         self._opens_think = opens_think
         self._splitters: dict[int, ThinkSplitter | None] = {}
         self._finished: set[int] = set()
-        self._choices = int(asked.body.get("n") or 1)
+        self._choices = choices_of(asked)
         self._last: dict[str, Any] = {}
         self._reported: dict[str, Any] | None = None
         self.usage = Usage()
@@ -50,7 +50,7 @@ class VendorStream:
         drop(chunk, _OWN_FIELDS)
         chunk["model"] = self._model
         self._last = chunk
-        text = content = False
+        thought = content = False
         out: list[dict[str, Any]] = []
         for choice in chunk["choices"]:
             if choice.get("finish_reason") is not None:
@@ -61,9 +61,9 @@ class VendorStream:
             else:
                 reasoning, shown = self._shape(choice)
                 content = any(_says(each["delta"]) for each in shown) or content
-                text = reasoning or text
+                thought = reasoning or thought
             out.extend(shown)
-        tokens = 1 if text or content else 0
+        tokens = 1 if thought or content else 0
         if self._reported is None:
             # For our own books, should the stream break off; the server's own count follows.
             self.usage.completion += tokens

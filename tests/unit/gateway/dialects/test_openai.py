@@ -122,3 +122,12 @@ def test_its_address_is_what_clients_have_as_base_url() -> None:
 def test_it_is_well_unless_it_fails_or_refuses_the_key() -> None:
     verdicts = {status: DIALECT.well(status, b"", "m") for status in (200, 404, 429, 401, 402, 500)}
     assert [status for status, well in verdicts.items() if not well] == [401, 402, 500]
+
+
+def test_a_stream_of_several_prompts_ends_with_the_last_one() -> None:
+    stream = DIALECT.stream(asked("completions", prompt=["a", "b"], stream=True), "r1", None)
+    for index in (0, 1):
+        assert not stream.finished
+        choice = {"index": index, "text": "x", "finish_reason": "stop"}
+        stream.event(orjson.dumps({"id": "a", "choices": [choice]}))
+    assert stream.finished
