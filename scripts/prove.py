@@ -66,6 +66,7 @@ PROOFS = (
     ),
     Proof("gguf: r1-distill-nano in Ollama", "scripts.gguf"),
     Proof("the local stack beside vLLM's own server", "loadtests.stack"),
+    Proof("callers who leave", "tests.contract.leavers 10000"),
     Proof("streams of killed engines", "tests.integration.resume.kills 50"),
     Proof("speed of the simulated engine", "loadtests.simulator"),
 )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import aiohttp
 import openai
 import pytest
 
+from tests.contract.leavers import leave
 from tests.contract.stack import (
     HTTP,
     Gateway,
@@ -158,24 +157,3 @@ def test_callers_who_leave_leave_nothing_behind(
     wait_for(lambda: not any(each.seen()["running"] for each in pair), "the engines' end")
     wait_for(lambda: gateway.value("r1_inflight_requests") == 0, "the gauge")
     assert gateway.value("r1_disconnects_total") >= 300
-
-
-async def leave(gateway: Gateway, count: int, at_once: int = 50) -> None:
-    """`count` calls, each left after a random time of up to 0.2 s."""
-    places = asyncio.Semaphore(at_once)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-
-        async def call() -> None:
-            async with places:
-                try:
-                    async with asyncio.timeout(random.random() * 0.2):
-                        async with session.post(
-                            gateway.url + "/v1/chat/completions",
-                            json=chat(stream=random.random() < 0.7),
-                            headers=gateway.headers,
-                        ) as response:
-                            await response.read()
-                except TimeoutError:
-                    return
-
-        await asyncio.gather(*(call() for _ in range(count)))

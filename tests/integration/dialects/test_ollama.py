@@ -27,7 +27,6 @@ from tests.contract.stack import (
 )
 from tests.integration.dialects.conftest import name_of, right, sums, user
 
-NOBODY = {"url": "http://127.0.0.1:9"}
 RETRY = {"attempts": 3, "base_s": 0.01}
 
 
@@ -50,14 +49,15 @@ def gateway(full: Ollama, folder: Path, redis: RedisServer, vllm: Simulator) -> 
     ]
     found = [{"url": full.url, "defaults": {"temperature": 0.6, "top_p": 0.95}}]
     process = Gateway(folder / "gw", redis, upstreams, discover=found, retry=RETRY)
-    wait_for(lambda: set(map(name_of, TYPES)) <= set(listed(process)), "all types")
+    wait_for(lambda: set(map(name_of, TYPES)) <= listed(process).keys(), "all types")
     yield process
     process.end()
 
 
-def listed(gateway: Gateway) -> list[str]:
+def listed(gateway: Gateway) -> dict[str, dict[str, Any]]:
+    """The models of `/v1/models` by id."""
     answer = HTTP.get(gateway.url + "/v1/models", headers=gateway.headers, timeout=10)
-    return [each["id"] for each in answer.json()["data"]]
+    return {each["id"]: each for each in answer.json()["data"]}
 
 
 def chunks(gateway: Gateway, **body: Any) -> list[dict[str, Any]]:
@@ -87,18 +87,12 @@ def test_a_model_made_after_the_gateways_start_is_found_and_answers(
         assert gateway.post(model=model).status_code == 404
         ollama.create(model, modelfiles["q4_k_m"])
         # Both workers have to find it: each answers some of these.
-        for _ in range(8):
-            wait_for(lambda: model in listed(gateway), "the new model")
-        (card,) = [
-            each
-            for each in HTTP.get(gateway.url + "/v1/models", headers=gateway.headers).json()["data"]
-            if each["id"] == model
-        ]
-        assert card["max_model_len"] == 4096
-        wait_for(lambda: gateway.post(model=model, max_tokens=1).status_code == 200, "an answer")
+        wait_for(lambda: all(model in listed(gateway) for _ in range(12)), "the new model")
+        assert listed(gateway)[model]["max_model_len"] == 4096
         assert right(gateway, model, sums(2)) == 2
         ollama.remove(model)
-        wait_for(lambda: gateway.post(model=model).status_code == 404, "its end")
+        wait_for(lambda: all(model not in listed(gateway) for _ in range(12)), "its end")
+        assert gateway.post(model=model).status_code == 404
     finally:
         gateway.end()
 

@@ -50,7 +50,9 @@ QUESTIONS = (
 class Engine:
     """One of vLLM's own servers, which can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scratch: str) -> None:
+        """Args: `scratch` is a short path, for sockets, which a killed server leaves behind."""
+        self._scratch = {"TMPDIR": scratch, "VLLM_RPC_BASE_PATH": scratch}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"engine-{self.port}.log"
@@ -64,7 +66,7 @@ class Engine:
         with self._log.open("ab") as log:
             self.server = subprocess.Popen(
                 [sys.executable, "-m", SERVER_MODULE, *self._derived["argv"], *address],
-                env={**os.environ, **self._derived["environment"]},
+                env={**os.environ, **self._derived["environment"], **self._scratch},
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -136,7 +138,8 @@ class Result:
 @contextlib.contextmanager
 def setting(folder: Path) -> Iterator[tuple[list[Engine], Gateway]]:
     """Two engines and a gateway."""
-    engines = [Engine(folder), Engine(folder)]
+    scratch = tempfile.TemporaryDirectory(prefix="r1-")
+    engines = [Engine(folder, scratch.name), Engine(folder, scratch.name)]
     try:
         for each in engines:
             each.wait_ready()
@@ -155,6 +158,7 @@ def setting(folder: Path) -> Iterator[tuple[list[Engine], Gateway]]:
     finally:
         for each in engines:
             each.kill()
+        scratch.cleanup()
 
 
 def ask(client: openai.OpenAI, question: str, answer: Answer) -> Answer:
