@@ -15,7 +15,7 @@ def main(file: str, port: str) -> None:
     params.port = int(port)
     params.n_ctx = 8192
     params.n_parallel = 2
-    params.cpuparams.n_threads = 2
+    params.cpuparams.n_threads = 1
     params.use_jinja = True
     params.warmup = False
     server = xllamacpp.Server(params)
