@@ -14,16 +14,17 @@ from gateway.errors import UpstreamUnfit
 from gateway.protocol.request import Asked
 from gateway.settings import Defaults
 
-_OPTIONS = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "seed": "seed",
-    "presence_penalty": "presence_penalty",
-    "frequency_penalty": "frequency_penalty",
-    "repetition_penalty": "repeat_penalty",
-}
+# Ours, Ollama's, and whether it has to be whole: Ollama answers 500 to a wrong type.
+_OPTIONS = (
+    ("temperature", "temperature", False),
+    ("top_p", "top_p", False),
+    ("top_k", "top_k", True),
+    ("min_p", "min_p", False),
+    ("seed", "seed", True),
+    ("presence_penalty", "presence_penalty", False),
+    ("frequency_penalty", "frequency_penalty", False),
+    ("repetition_penalty", "repeat_penalty", False),
+)
 _HONEST = {"truncate": False, "shift": False}
 
 
@@ -37,11 +38,11 @@ def chat_request(asked: Asked, served: str, defaults: Defaults) -> dict[str, Any
     request["messages"] = [_message(each) for each in body["messages"]]
     if body.get("tools") and body.get("tool_choice") != "none":
         request["tools"] = body["tools"]
-    kind = body.get("response_format") or {}
-    if kind.get("type") == "json_object":
+    form = _object(body, "response_format")
+    if form.get("type") == "json_object":
         request["format"] = "json"
-    elif kind.get("type") == "json_schema":
-        request["format"] = (kind.get("json_schema") or {}).get("schema") or "json"
+    elif form.get("type") == "json_schema":
+        request["format"] = _object(form, "json_schema").get("schema") or "json"
     if not thinks(body):
         # Left out otherwise: Ollama then thinks where the model can, and refuses to be told to
         # where it can't.
@@ -64,26 +65,32 @@ def completion_request(asked: Asked, served: str, defaults: Defaults) -> dict[st
 
 
 def thinks(body: dict[str, Any]) -> bool:
-    """Whether the caller lets the model think."""
-    keywords = body.get("chat_template_kwargs") or {}
-    switched = (keywords.get("thinking"), keywords.get("enable_thinking"))
-    thinking = body.get("thinking")
-    off = isinstance(thinking, dict) and thinking.get("type") == "disabled"
-    return not (off or False in switched or body.get("reasoning_effort") == "none")
+    """Whether the caller lets the model think. Raises UpstreamUnfit."""
+    keywords = _object(body, "chat_template_kwargs")
+    if keywords.get("thinking") is False or keywords.get("enable_thinking") is False:
+        return False
+    off = _object(body, "thinking").get("type") == "disabled"
+    return not off and body.get("reasoning_effort") != "none"
 
 
 def _request(asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
     body = asked.body
     given = {"temperature": defaults.temperature, "top_p": defaults.top_p}
     options: dict[str, Any] = {}
-    for field, option in _OPTIONS.items():
+    for field, option, whole in _OPTIONS:
         value = body.get(field)
         value = given.get(field) if value is None else value
-        if value is not None:
-            options[option] = value
-    stop = body.get("stop")
-    if stop:
-        options["stop"] = [stop] if isinstance(stop, str) else stop
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise _unfit(f"'{field}' must be a {'whole ' if whole else ''}number", field)
+        options[option] = value
+    stop = body.get("stop") or []
+    stops = [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
+        raise _unfit("'stop' must be a text or a list of texts", "stop")
+    if stops:
+        options["stop"] = stops
     if asked.max_tokens is not None:
         options["num_predict"] = asked.max_tokens
     return {"model": served, "stream": asked.stream, "options": options, **_HONEST}
@@ -97,9 +104,17 @@ def _refuse_unfit(body: dict[str, Any], fields: tuple[str, ...]) -> None:
             raise _unfit(f"'{field}' is not supported", field)
 
 
+def _object(body: dict[str, Any], field: str) -> dict[str, Any]:
+    """The object at a field, an empty one where there is none."""
+    value = body.get(field) or {}
+    if not isinstance(value, dict):
+        raise _unfit(f"'{field}' must be an object", field)
+    return value
+
+
 def _unfit(what: str, param: str) -> UpstreamUnfit:
     return UpstreamUnfit(
-        f"{what} at the model server (Ollama) that is left for this model.", param=param
+        f"{what} at the model server that is left for this model (Ollama).", param=param
     )
 
 
@@ -116,7 +131,7 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     if reasoning:
         out["thinking"] = reasoning
     if message.get("tool_calls"):
-        out["tool_calls"] = [_call_to(each) for each in message["tool_calls"]]
+        out["tool_calls"] = _calls(message["tool_calls"])
     for field in ("tool_call_id", "tool_name"):
         if message.get(field):
             out[field] = message[field]
@@ -128,7 +143,7 @@ def _parts(parts: list[Any]) -> tuple[str, list[str]]:
     texts, images = [], []
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
-        url = str((part.get("image_url") or {}).get("url")) if kind == "image_url" else ""
+        url = str(_object(part, "image_url").get("url")) if kind == "image_url" else ""
         if kind == "text":
             texts.append(str(part.get("text") or ""))
         elif url.startswith("data:") and ";base64," in url:
@@ -138,13 +153,18 @@ def _parts(parts: list[Any]) -> tuple[str, list[str]]:
     return "\n".join(texts), images
 
 
-def _call_to(call: Any) -> dict[str, Any]:
-    """A tool call of an earlier answer: Ollama wants the arguments as an object."""
+def _calls(calls: Any) -> list[dict[str, Any]]:
+    """The tool calls of an earlier answer: Ollama wants the arguments as an object."""
     try:
-        function = call["function"]
-        arguments = orjson.loads(function.get("arguments") or "{}")
-        return {"function": {"name": function["name"], "arguments": arguments}}
+        return [
+            {
+                "function": {
+                    "name": call["function"]["name"],
+                    "arguments": orjson.loads(call["function"].get("arguments") or "{}"),
+                }
+            }
+            for call in calls
+        ]
     except (KeyError, TypeError, AttributeError, orjson.JSONDecodeError) as error:
-        raise _unfit(
-            "each of 'tool_calls' needs a name and arguments in JSON", "messages"
-        ) from error
+        what = "each of 'tool_calls' must have a name and arguments in JSON"
+        raise _unfit(what, "messages") from error
