@@ -177,6 +177,7 @@ class Gateway(Process):
         retry: dict[str, Any] | None = None,
         pool: dict[str, Any] | None = None,
         more_models: list[dict[str, Any]] | None = None,
+        discover: list[dict[str, Any]] | None = None,
         env: dict[str, str] | None = None,
         wait: bool = True,
     ) -> None:
@@ -205,6 +206,7 @@ class Gateway(Process):
                 },
                 *(more_models or []),
             ],
+            "discover": discover or [],
             # One attempt, where a test does not ask for more: its faults are then counted exactly.
             "retry": {"attempts": 1, **(retry or {})},
             "pool": pool or {},
