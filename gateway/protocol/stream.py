@@ -17,7 +17,7 @@ import orjson
 from gateway.protocol import sse
 from gateway.protocol.reasoning import ReasoningCounter
 from gateway.protocol.request import Asked
-from gateway.protocol.usage import Usage, with_reasoning
+from gateway.protocol.usage import Usage, with_cache_counts, with_reasoning
 from gateway.protocol.wire import ENGINE_FIELDS, drop, read_chunk
 
 
@@ -35,7 +35,7 @@ class Piece:
         self.end = end
 
 
-_END = Piece(b"", end=True)
+_END = Piece(sse.DONE, end=True)
 
 
 class StreamTranslator(Protocol):
@@ -44,7 +44,10 @@ class StreamTranslator(Protocol):
     usage: Usage
 
     def event(self, data: bytes) -> Piece:
-        """One event; the stream's own end is one too. Raises UpstreamFailed or UpstreamRejected."""
+        """One event; the stream's own end is one too, and its piece ends what the caller gets.
+
+        Raises UpstreamFailed or UpstreamRejected.
+        """
 
     @property
     def finished(self) -> bool:
@@ -90,6 +93,10 @@ class ChatStream:
             delta = choice.get("delta")
             if delta is None:
                 delta = choice["delta"] = {}
+            if not self._asked.thinks and delta.get("reasoning") is not None:
+                delta["content"] = delta.pop("reasoning") + (delta.get("content") or "")
+            if self._asked.heard is not None:
+                self._asked.heard += (delta.get("reasoning") or "", delta.get("content") or "")
             content = bool(delta.get("content") or delta.get("tool_calls")) or content
             cut = self._count(choice, delta, ids)
             if not self._asked.token_ids:
@@ -98,6 +105,7 @@ class ChatStream:
                 self._finished.add(choice.get("index", 0))
             out.extend(self._shape(choice, delta, cut))
         if usage is not None:
+            with_cache_counts(usage)
             with_reasoning(usage, self.usage.reasoning)
         if not out:
             return Piece(b"", tokens, content)
@@ -117,6 +125,7 @@ class ChatStream:
 
     def _read_usage(self, usage: dict[str, Any]) -> None:
         self.usage.read(usage)
+        with_cache_counts(usage)
         if self._counters:
             with_reasoning(usage, self.usage.reasoning)
 
@@ -192,6 +201,7 @@ class CompletionStream:
         if not chunk["choices"]:
             if usage is not None:
                 self.usage.read(usage)
+                with_cache_counts(usage)
             return Piece(sse.event(orjson.dumps(chunk)) if self._asked.usage else b"")
         content = False
         for choice in chunk["choices"]:
@@ -206,13 +216,6 @@ class CompletionStream:
     def finished(self) -> bool:
         """True when every choice has a finish reason."""
         return len(self._finished) >= self._choices
-
-
-def stream_translator(asked: Asked, model: str, think_end: int | None) -> StreamTranslator:
-    """The translator for a request's kind of stream."""
-    if asked.api == "chat":
-        return ChatStream(asked, model, think_end)
-    return CompletionStream(asked, model)
 
 
 def _logprobs(choice: dict[str, Any], start: int | None, end: int | None) -> Any:

@@ -69,6 +69,12 @@ RETRY_BUDGET = Family(
     ("model",),
     across="min",
 )
+LANGUAGE = Family(
+    "r1_language_guard_total",
+    "counter",
+    "Answers that mix languages, by what was done.",
+    ("model", "action"),
+)
 REJECTIONS = Family(
     "r1_rejections_total",
     "counter",
@@ -103,6 +109,7 @@ FAMILIES = (
     ATTEMPTS,
     UPSTREAM_UP,
     RETRY_BUDGET,
+    LANGUAGE,
     REJECTIONS,
     ENDINGS,
     DISCONNECTS,
@@ -179,6 +186,10 @@ class Metrics:
     def retry_budget(self, model: str, ratio: float) -> None:
         """A retry was granted or refused."""
         self._meter.number(RETRY_BUDGET, model).set(ratio)
+
+    def language_mixed(self, model: str, action: str) -> None:
+        """An answer mixes languages; `action` is counted or retried."""
+        self._meter.number(LANGUAGE, model, action).add()
 
     def rejected(self, model: str, reason: str) -> None:
         """A request was refused before it reached an upstream."""

@@ -16,6 +16,7 @@ from gateway.telemetry.metrics import Metrics
 from gateway.upstream.client import UpstreamClient, lost, read_all, read_piece
 from gateway.upstream.dialects import Splitter
 from gateway.upstream.fit import FitContext
+from gateway.upstream.language import LanguageGuard
 from gateway.upstream.pool import Upstream, pick
 from gateway.upstream.pulse import Pulse
 
@@ -28,6 +29,7 @@ class Attempt:
         client: UpstreamClient,
         fit: FitContext,
         metrics: Metrics,
+        language: LanguageGuard,
         *,
         draw: Callable[[], float],
         make_id: Callable[[], str],
@@ -35,6 +37,7 @@ class Attempt:
         self._client = client
         self._fit = fit
         self._metrics = metrics
+        self._language = language
         self._draw = draw
         self._make_id = make_id
 
@@ -51,6 +54,7 @@ class Attempt:
         try:
             dialect = upstream.dialect
             body = dialect.body(asked, upstream.model, model.settings.defaults)
+            self._language.listen(call)
             await self._fit(asked, body, upstream, timeouts)
             guard.allow_silence(timeouts.first_byte_s if asked.stream else timeouts.total_s)
             # Unique even if the caller reuses its id: the engine knows requests by it.
@@ -79,6 +83,7 @@ class Attempt:
         body, call.usage = upstream.dialect.whole(
             data, call.asked, call.model.id, upstream.think_end
         )
+        await self._language.judge(call)
         call.delivered = True
         await call.reply(200, body)
 
@@ -107,9 +112,8 @@ class Attempt:
             if done:
                 if not translator.finished:
                     raise lost()
-                await call.start_stream()
-                await call.write(sse.DONE)
                 await call.finish()
+                await self._language.judge(call)
                 # Read to the end, so that the connection can be used again.
                 await read_piece(response)
                 return
@@ -138,6 +142,9 @@ def _translate(
     for data in events:
         piece = translator.event(data)
         if piece.end:
+            # The end is the caller's only if the answer is complete.
+            if translator.finished:
+                out.append(piece.data)
             return True
         if piece.tokens:
             pulse.beat(piece.tokens, content=piece.content, prompt=translator.usage.prompt)

@@ -90,6 +90,19 @@ class UpstreamClient:
         answer = await self._tokenize(upstream, prompt, timeouts.connect_s + timeouts.idle_s)
         return int(answer["count"])
 
+    async def count_message_tokens(
+        self, upstream: Upstream, prompt: dict[str, Any], timeouts: Timeouts
+    ) -> int:
+        """The same for a prompt in Anthropic's form."""
+        answer = await self._ask(
+            upstream,
+            "/v1/messages/count_tokens",
+            prompt,
+            timeouts.connect_s + timeouts.idle_s,
+            "input_tokens",
+        )
+        return int(answer["input_tokens"])
+
     async def healthy(self, upstream: Upstream, timeout_s: float) -> bool:
         """True if the upstream answers 200 where its health is told, in time."""
         try:
@@ -120,9 +133,15 @@ class UpstreamClient:
     async def _tokenize(
         self, upstream: Upstream, prompt: dict[str, Any], timeout_s: float
     ) -> dict[str, Any]:
+        return await self._ask(upstream, "/tokenize", prompt, timeout_s, "count")
+
+    async def _ask(
+        self, upstream: Upstream, path: str, prompt: dict[str, Any], timeout_s: float, count: str
+    ) -> dict[str, Any]:
+        """An answer that has a number under the name `count`."""
         try:
             async with self._session.post(
-                upstream.url + "/tokenize",
+                upstream.url + path,
                 data=orjson.dumps(prompt),
                 headers=self._headers(upstream),
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
@@ -135,7 +154,7 @@ class UpstreamClient:
             raise connection_fault(error) from error
         except orjson.JSONDecodeError as error:
             raise UpstreamFailed("The model server's tokenizer gave no answer.") from error
-        if not isinstance(answer, dict) or not isinstance(answer.get("count"), int):
+        if not isinstance(answer, dict) or not isinstance(answer.get(count), int):
             raise UpstreamFailed("The model server's tokenizer gave no answer.")
         return answer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import (
+    LanguageMixed,
     UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
@@ -29,6 +30,8 @@ def wait_before_next(
             together (Brooker, "Exponential Backoff And Jitter", 2015).
         others: a healthy upstream is left that was not tried for this request.
     """
+    if isinstance(error, LanguageMixed):
+        return 0.0
     if made >= settings.attempts or not isinstance(error, _ELSEWHERE):
         return None
     if isinstance(error, UpstreamFailed) and error.code != "upstream_error" and not others:
@@ -45,5 +48,9 @@ def wait_before_next(
 
 
 def is_free(error: UpstreamError, *, others: bool) -> bool:
-    """Whether the next attempt is no further load: nobody was reached, and another is there."""
-    return isinstance(error, UpstreamUnavailable) and others
+    """Whether the next attempt draws nothing on the budget.
+
+    It is no further load where nobody was reached and another is there; the repetition of a mixed
+    answer was drawn already.
+    """
+    return (isinstance(error, UpstreamUnavailable) and others) or isinstance(error, LanguageMixed)
