@@ -49,6 +49,8 @@ def advise(asked: Asked, advice: Advice) -> Asked:
         body, thinks = complete_prefix(body)
         if advice.force_think and not goes_on(body):
             body = force_think(body)
+    if body is asked.body:
+        return asked
     return replace(asked, body=body, thinks=thinks)
 
 

@@ -10,7 +10,8 @@ from gateway.protocol.rules import entries, flag, one_of, record, text, wrong
 from gateway.settings import Bounds
 
 _ROLE = one_of("system", "developer", "user", "assistant", "tool", "function")
-_TURN_ROLE = one_of("user", "assistant", "system")
+_TURN_ROLES = ("user", "assistant", "system")
+_TURN_ROLE = one_of(*_TURN_ROLES)
 # May be without content: an assistant that only calls tools.
 _SILENT = ("assistant", "function")
 _FUNCTION_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -21,6 +22,8 @@ def check_chat(body: dict[str, Any], bounds: Bounds) -> None:
     """OpenAI's `messages`. Raises InvalidRequest."""
     last = len(entries("messages", body.get("messages"), bounds.messages, "messages")) - 1
     for index, message in enumerate(body["messages"]):
+        if _is_plain(message):
+            continue
         field = f"messages[{index}]"
         record(field, message)
         _ROLE(f"{field}.role", message.get("role"))
@@ -43,6 +46,16 @@ def check_chat(body: dict[str, Any], bounds: Bounds) -> None:
                     "and that must be the assistant's.",
                     param=f"{field}.prefix",
                 )
+
+
+def _is_plain(message: Any) -> bool:
+    """A role and a text and no more, as nearly all messages are: nothing else needs a look."""
+    return (
+        isinstance(message, dict)
+        and len(message) == 2
+        and isinstance(message.get("content"), str)
+        and message.get("role") in _TURN_ROLES
+    )
 
 
 def check_functions(body: dict[str, Any], bounds: Bounds) -> None:
@@ -100,6 +113,8 @@ def check_turns(body: dict[str, Any], bounds: Bounds) -> None:
     """`messages` and `system` of Anthropic's API. Raises InvalidRequest."""
     turns = entries("messages", body.get("messages"), bounds.messages, "messages")
     for index, turn in enumerate(turns):
+        if _is_plain(turn):
+            continue
         field = f"messages[{index}]"
         record(field, turn)
         _TURN_ROLE(f"{field}.role", turn.get("role"))

@@ -112,12 +112,12 @@ def check_fields(body: dict[str, Any], api: Api, bounds: Bounds) -> None:
         _check_logprobs(body, bounds)
     elif api == "completions":
         _check_prompt(body, bounds)
-        check(body, {"logprobs": whole(0, bounds.logprobs)})
+        _check_count("logprobs", body, bounds)
     elif api == "responses":
         check_input(body, bounds)
         _check_stops("stop", body.get("stop"), bounds)
         _check_bias(body.get("logit_bias"), bounds)
-        check(body, {"top_logprobs": whole(0, bounds.logprobs)})
+        _check_count("top_logprobs", body, bounds)
         _refuse_stored(body)
     else:
         check_turns(body, bounds)
@@ -142,8 +142,16 @@ def _check_options(body: dict[str, Any]) -> None:
 
 
 def _check_choices(body: dict[str, Any], bounds: Bounds) -> None:
-    check(body, {"n": whole(1, bounds.choices), "best_of": whole(1, bounds.choices)})
-    check(body, {"prompt_logprobs": whole(0, bounds.logprobs)})
+    for field in ("n", "best_of"):
+        if body.get(field) is not None:
+            whole(1, bounds.choices)(field, body[field])
+    _check_count("prompt_logprobs", body, bounds)
+
+
+def _check_count(field: str, body: dict[str, Any], bounds: Bounds) -> None:
+    """How many alternatives of each token are told."""
+    if body.get(field) is not None:
+        whole(0, bounds.logprobs)(field, body[field])
 
 
 def _check_stops(field: str, stops: Any, bounds: Bounds) -> None:
@@ -188,7 +196,7 @@ def _check_format(wanted: Any) -> None:
 
 
 def _check_logprobs(body: dict[str, Any], bounds: Bounds) -> None:
-    check(body, {"top_logprobs": whole(0, bounds.logprobs)})
+    _check_count("top_logprobs", body, bounds)
     if body.get("top_logprobs") and not body.get("logprobs"):
         raise InvalidRequest(
             "'top_logprobs' is only allowed when 'logprobs' is true.", param="top_logprobs"

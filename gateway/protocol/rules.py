@@ -93,9 +93,9 @@ def at_most(field: str, count: int, most: int, bound: str) -> None:
 
 def check(body: dict[str, Any], rules: dict[str, Rule]) -> None:
     """Apply rules to the fields that are there and not null."""
-    for field, rule in rules.items():
-        value = body.get(field)
-        if value is not None:
+    for field, value in body.items():
+        rule = rules.get(field)
+        if rule is not None and value is not None:
             rule(field, value)
 
 
