@@ -85,6 +85,7 @@ async def gateway(
                 ),
                 budget,
                 settings.retry,
+                metrics,
                 draw=random.random,
                 sleep=asyncio.sleep,
             ),

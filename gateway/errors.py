@@ -10,6 +10,7 @@ GatewayError
 │   └── ModelNotFound           404
 ├── MethodNotAllowed            405
 ├── StoreUnavailable            503  an unknown key can't be checked now
+├── DeadlineExceeded            504  the caller's own time limit ran out
 ├── InternalError               500  a fault of the gateway itself
 └── UpstreamError
     ├── UpstreamRejected        400… the model server refused the request as wrong
@@ -155,6 +156,13 @@ class StoreUnavailable(GatewayError):
     type = "server_error"
     code = "store_unavailable"
     retry = True
+
+
+class DeadlineExceeded(GatewayError):
+    """The answer was not complete within the time that the caller gave."""
+
+    status = 504
+    code = "deadline_exceeded"
 
 
 class InternalError(GatewayError):

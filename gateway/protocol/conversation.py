@@ -62,7 +62,8 @@ def check_functions(body: dict[str, Any], bounds: Bounds) -> None:
     """OpenAI's `tools` and `tool_choice` of chat completions. Raises InvalidRequest."""
     names = set()
     if body.get("tools") is not None:
-        for index, tool in enumerate(entries("tools", body["tools"], bounds.tools, "tools")):
+        tools = entries("tools", body["tools"], bounds.tools, "tools", empty=True)
+        for index, tool in enumerate(tools):
             field = f"tools[{index}]"
             record(field, tool)
             one_of("function")(f"{field}.type", tool.get("type"))

@@ -13,7 +13,7 @@ import orjson
 from gateway.errors import UpstreamFailed, UpstreamRejected
 from gateway.protocol import sse
 from gateway.protocol.request import Asked
-from gateway.protocol.stream import Piece
+from gateway.protocol.stream import Piece, Uncontinued
 from gateway.protocol.usage import Usage, estimated_reasoning
 from gateway.protocol.wire import drop, read_object
 
@@ -46,7 +46,7 @@ def read_token_count(data: bytes) -> tuple[bytes, Usage]:
     return data, Usage()
 
 
-class MessagesStream:
+class MessagesStream(Uncontinued):
     """The events of a streamed message."""
 
     def __init__(self, asked: Asked, model: str) -> None:

@@ -14,7 +14,7 @@ import orjson
 from gateway.errors import UpstreamFailed
 from gateway.protocol import sse
 from gateway.protocol.request import Asked
-from gateway.protocol.stream import Piece
+from gateway.protocol.stream import Piece, Uncontinued
 from gateway.protocol.usage import Usage, estimated_reasoning
 from gateway.protocol.wire import drop, error_from, read_object
 
@@ -36,7 +36,7 @@ def read_response(data: bytes, model: str) -> tuple[bytes, Usage]:
     return orjson.dumps(body), usage
 
 
-class ResponsesStream:
+class ResponsesStream(Uncontinued):
     """The events of a streamed response."""
 
     def __init__(self, asked: Asked, model: str) -> None:

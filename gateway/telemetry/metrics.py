@@ -75,6 +75,12 @@ LANGUAGE = Family(
     "Answers that mix languages, by what was done.",
     ("model", "action"),
 )
+RESUMES = Family(
+    "r1_resumes_total",
+    "counter",
+    "Streams whose model server was lost in the middle, by what became of them.",
+    ("model", "outcome"),
+)
 REJECTIONS = Family(
     "r1_rejections_total",
     "counter",
@@ -110,6 +116,7 @@ FAMILIES = (
     UPSTREAM_UP,
     RETRY_BUDGET,
     LANGUAGE,
+    RESUMES,
     REJECTIONS,
     ENDINGS,
     DISCONNECTS,
@@ -190,6 +197,10 @@ class Metrics:
     def language_mixed(self, model: str, action: str) -> None:
         """An answer mixes languages; `action` is counted or retried."""
         self._meter.number(LANGUAGE, model, action).add()
+
+    def resumed(self, model: str, outcome: str) -> None:
+        """A stream lost its model server: it was continued to its end (ok) or not."""
+        self._meter.number(RESUMES, model, outcome).add()
 
     def rejected(self, model: str, reason: str) -> None:
         """A request was refused before it reached an upstream."""

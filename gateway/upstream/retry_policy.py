@@ -47,10 +47,14 @@ def wait_before_next(
     return wait
 
 
-def is_free(error: UpstreamError, *, others: bool) -> bool:
+def is_free(error: UpstreamError, *, others: bool, resuming: bool = False) -> bool:
     """Whether the next attempt draws nothing on the budget.
 
-    It is no further load where nobody was reached and another is there; the repetition of a mixed
-    answer was drawn already.
+    It is no further load where nobody was reached, and another is there. Nor is it to go on with an
+    answer at another server than the one that was lost with it: what that one would have done, the
+    other does. The repetition of a mixed answer was drawn already.
     """
-    return (isinstance(error, UpstreamUnavailable) and others) or isinstance(error, LanguageMixed)
+    if isinstance(error, LanguageMixed):
+        return True
+    gone = (UpstreamUnavailable, UpstreamLost) if resuming else UpstreamUnavailable
+    return others and isinstance(error, gone)

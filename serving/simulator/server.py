@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from serving.simulator.answers import BOS, answer, encode, noise, prompt_of
+from serving.simulator.answers import BOS, answer, decode, encode, noise, prompt_of
 from serving.simulator.damage import FOREVER_S, failed, reset, strike
 from serving.simulator.faults import Controls
 from serving.simulator.forms import CHAT, COMPLETION
@@ -83,6 +83,7 @@ class Server:
             app.router.add_post(prefix + "/v1/messages", self._messages)
             app.router.add_post(prefix + "/v1/messages/count_tokens", self._count)
             app.router.add_post(prefix + "/tokenize", self._tokenize)
+            app.router.add_post(prefix + "/detokenize", self._detokenize)
             app.router.add_get(prefix + "/v1/models", self._list)
             app.router.add_get(prefix + "/health", self._health)
             app.router.add_get(prefix + "/load", self._load)
@@ -150,6 +151,10 @@ class Server:
         self.seen.tokenized += 1
         told = {"original_input_tokens": count}
         return web.json_response({"input_tokens": count, "context_management": told})
+
+    async def _detokenize(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response({"prompt": decode(body["tokens"])})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, CHAT)

@@ -9,7 +9,7 @@ from gateway.protocol.answer import translate_body
 from gateway.protocol.messages import MessagesStream, read_message, read_token_count
 from gateway.protocol.request import Api, Asked, prepare
 from gateway.protocol.responses import ResponsesStream, read_response
-from gateway.protocol.stream import ChatStream, CompletionStream, StreamTranslator
+from gateway.protocol.stream import StreamTranslator, stream_translator
 from gateway.protocol.usage import Usage
 from gateway.settings import Defaults
 from gateway.upstream.dialects import Splitter
@@ -29,6 +29,7 @@ class Vllm:
     name = "vllm"
     health_path = "/health"
     tokenizes = True
+    continues = True
 
     def path(self, api: Api) -> str:
         """OpenAI's paths, and Anthropic's."""
@@ -44,13 +45,11 @@ class Vllm:
 
     def stream(self, asked: Asked, model: str, think_end: int | None) -> StreamTranslator:
         """Chunks and events as vLLM streams them."""
-        if asked.api == "chat":
-            return ChatStream(asked, model, think_end)
-        if asked.api == "completions":
-            return CompletionStream(asked, model)
         if asked.api == "responses":
             return ResponsesStream(asked, model)
-        return MessagesStream(asked, model)
+        if asked.api == "messages":
+            return MessagesStream(asked, model)
+        return stream_translator(asked, model, think_end)
 
     def whole(
         self, data: bytes, asked: Asked, model: str, think_end: int | None

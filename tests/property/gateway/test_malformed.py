@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from gateway.api.inference import InferenceRoute
 from gateway.call import Call, Message
 from gateway.errors import InvalidRequest
-from gateway.guard import Guard
 from gateway.pipeline import NoAdmission, NoCache, NoLimits, Pipeline
 from gateway.protocol.advice import advise
 from gateway.protocol.request import Api, Asked, parse
@@ -180,7 +179,7 @@ class Echo:
     def __init__(self) -> None:
         self._fit = Counting()
 
-    async def __call__(self, call: Call, guard: Guard) -> None:
+    async def __call__(self, call: Call) -> None:
         upstream = call.model.upstreams[0]
         body = upstream.dialect.body(call.asked, "served", Defaults())
         await self._fit(call.asked, body, upstream, call.model.settings.timeouts)

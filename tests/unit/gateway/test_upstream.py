@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from gateway import errors
-from gateway.errors import GatewayError, Unauthorized, UpstreamBusy
+from gateway.errors import DeadlineExceeded, GatewayError, Unauthorized, UpstreamBusy
 from gateway.supervisor import restart_delay
 from gateway.upstream.client import connection_fault
 from gateway.upstream.dialects.vllm import Vllm
@@ -48,7 +48,9 @@ def test_every_error_knows_its_place_on_the_wire() -> None:
         headers = dict(error.headers())
         assert (b"retry-after" in headers) == (error.status in (429, 503))
         # What the OpenAI SDK retries by itself is what we call worth a retry.
-        assert error.retry == (error.status in (429,) or error.status >= 500)
+        again = error.status == 429 or error.status >= 500
+        # A caller's own time runs out only once.
+        assert error.retry == (again and each is not DeadlineExceeded)
     assert dict(UpstreamBusy("x", status=429, retry_after_s=1.2).headers())[b"retry-after"] == b"2"
 
 
