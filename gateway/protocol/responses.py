@@ -14,7 +14,8 @@ import orjson
 from gateway.errors import UpstreamFailed
 from gateway.protocol import sse
 from gateway.protocol.request import Asked
-from gateway.protocol.stream import Piece, Uncontinued
+from gateway.protocol.stream import Piece
+from gateway.protocol.uncontinued import Uncontinued
 from gateway.protocol.usage import Usage, estimated_reasoning
 from gateway.protocol.wire import drop, error_from, read_object
 

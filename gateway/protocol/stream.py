@@ -68,27 +68,6 @@ class StreamTranslator(Protocol):
         """The usage event of an answer that another server ended."""
 
 
-class Uncontinued:
-    """What a translator lacks whose stream can't be continued at another server."""
-
-    progress: Progress | None = None
-
-    def resumed(
-        self,
-        ids: Sequence[int],
-        reasoning: str | None,
-        content: str | None,
-        finish: str | None,
-        stop: Any,
-    ) -> Piece:
-        """Never called: `progress` is not kept."""
-        raise RuntimeError("this stream can't be continued")
-
-    def closing(self, usage: dict[str, Any]) -> bytes:
-        """Never called: `progress` is not kept."""
-        raise RuntimeError("this stream can't be continued")
-
-
 class ChatStream:
     """The events of a streamed chat answer."""
 
