@@ -94,7 +94,7 @@ def _write(turns: Turns, text: str, api: str, *, first: bool) -> None:
     """Add to the front of the first user's message, or to the end of the last one."""
     places = [index for index, turn in enumerate(turns) if _is_user(turn)]
     if not places:
-        turns.insert(0, {"role": "user", "content": text.strip()})
+        turns.insert(0, {"role": "user", "content": text})
         return
     place = places[0] if first else places[-1]
     content = turns[place].get("content") or ""

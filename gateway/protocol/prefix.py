@@ -44,7 +44,10 @@ def complete_prefix(body: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         raise wrong(f"{field}.content", "a text that is not empty where 'prefix' is true")
     if not reasoning:
         return _go_on(body, [*earlier, {"role": "assistant", "content": content}]), False
-    begun = ASSISTANT + OPEN + reasoning + (CLOSE + content if content else "")
+    begun = ASSISTANT + OPEN + reasoning
+    if content:
+        # An answer's own texts have the line ends around the mark, and must not get them twice.
+        begun = begun.rstrip("\n") + CLOSE + content.lstrip("\n")
     if not earlier or earlier[-1]["role"] != "user" or not isinstance(earlier[-1]["content"], str):
         raise InvalidRequest(
             f"'{field}.reasoning_content' can be a prefix only after a user's message in text.",

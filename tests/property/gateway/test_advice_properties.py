@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.errors import InvalidRequest
 from gateway.protocol.advice import BOXED, advise, prompt_text
 from gateway.protocol.language import is_mixed
-from gateway.protocol.prefix import ASSISTANT, OPEN
+from gateway.protocol.prefix import ASSISTANT, CLOSE, OPEN
 from gateway.protocol.request import Asked, parse, prepare
 from gateway.settings import Advice
 
@@ -78,8 +78,8 @@ def test_a_prefix_is_what_the_prompt_ends_with(user: str, reasoning: str, conten
     messages = [{"role": "user", "content": user}, {**prefix, "prefix": True}]
     asked = advise(ask(messages), Advice())
     (message,) = asked.body["messages"]
-    assert message["content"].startswith(user + ASSISTANT + OPEN + reasoning)
-    assert message["content"].endswith(content or reasoning)
+    assert message["content"].startswith(user + ASSISTANT + OPEN + reasoning.rstrip("\n"))
+    assert message["content"].endswith(content.lstrip("\n") or reasoning or CLOSE)
     assert asked.thinks is not bool(content)
 
 
