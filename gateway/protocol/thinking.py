@@ -41,6 +41,9 @@ def apply_thinking(
     if wish is None and "thinking" not in body:
         return body
     body = {name: value for name, value in body.items() if name != "thinking"}
+    if mode == "switched" and wish is not None:
+        # For model servers that take DeepSeek's form.
+        body["thinking"] = {"type": "enabled" if wish else "disabled"}
     keywords = dict(body.get("chat_template_kwargs") or {})
     for switch in _SWITCHES:
         keywords.pop(switch, None)

@@ -12,7 +12,7 @@ from gateway.protocol.responses import ResponsesStream, read_response
 from gateway.protocol.stream import StreamTranslator, stream_translator
 from gateway.protocol.usage import Usage
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter
 
 _PATHS: dict[Api, str] = {
     "chat": "/v1/chat/completions",
@@ -28,8 +28,30 @@ class Vllm:
 
     name = "vllm"
     health_path = "/health"
+    rarely = 1
     tokenizes = True
     continues = True
+
+    def base(self, url: str) -> str:
+        """As it was given."""
+        return url
+
+    def well(self, status: int, data: bytes, served: str) -> bool:
+        """200 and nothing else."""
+        return status == 200
+
+    def lookup(self, served: str) -> Lookup | None:
+        """How `</think>` is tokenized; the model's length comes with it."""
+        body = {"model": served, "prompt": "</think>", "add_special_tokens": False}
+        return Lookup("/tokenize", body)
+
+    def facts(self, answer: dict[str, Any]) -> Facts:
+        """Of /tokenize."""
+        length, tokens = answer.get("max_model_len"), answer.get("tokens")
+        return Facts(
+            context_length=length if isinstance(length, int) else None,
+            think_end=tokens[0] if isinstance(tokens, list) and len(tokens) == 1 else None,
+        )
 
     def path(self, api: Api) -> str:
         """OpenAI's paths, and Anthropic's."""
@@ -37,7 +59,10 @@ class Vllm:
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
         """With token ids and usage asked for, which the gateway counts with."""
-        return prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
+        body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
+        # Said in the template's words already.
+        body.pop("thinking", None)
+        return body
 
     def splitter(self) -> Splitter:
         """Server-sent events."""

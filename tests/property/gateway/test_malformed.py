@@ -21,7 +21,7 @@ from gateway.pipeline import NoAdmission, NoCache, NoLimits, Pipeline
 from gateway.protocol.advice import advise
 from gateway.protocol.request import Api, Asked, parse
 from gateway.router import Router
-from gateway.settings import Advice, Bounds, Defaults, Listen, ModelSettings
+from gateway.settings import Advice, Bounds, Defaults, Listen, ModelSettings, PoolSettings
 from gateway.telemetry.families import Meter
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sheet import Sheet, make_files
@@ -180,7 +180,7 @@ class Echo:
         self._fit = Counting()
 
     async def __call__(self, call: Call) -> None:
-        upstream = call.model.upstreams[0]
+        upstream = call.model.pool.upstreams[0]
         body = upstream.dialect.body(call.asked, "served", Defaults())
         await self._fit(call.asked, body, upstream, call.model.settings.timeouts)
         json.dumps(body)
@@ -202,11 +202,19 @@ class Door:
             }
         )
         authenticate: Any = anyone
+        model = make_model(
+            settings,
+            lambda _: None,
+            PoolSettings(),
+            metrics,
+            now=lambda: 0.0,
+            draw=lambda: 0.0,
+        )
         pipeline = Pipeline(
             listen=Listen(),
             bounds=Bounds(),
             authenticate=authenticate,
-            router=Router([make_model(settings, lambda _: None)]),
+            router=Router([model]),
             metrics=metrics,
             limits=NoLimits(),
             cache=NoCache(),
