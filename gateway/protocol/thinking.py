@@ -56,6 +56,11 @@ def apply_thinking(
     return body
 
 
+def is_off(body: dict[str, Any]) -> bool:
+    """Whether a body that `apply_thinking` gave asks the template not to think."""
+    return (body.get("chat_template_kwargs") or {}).get("thinking") is False
+
+
 def _wish(body: dict[str, Any], api: Api) -> tuple[bool | None, str]:
     """Whether to think, None where nothing is said, and the field that says so."""
     wish: bool | None = None

@@ -179,6 +179,9 @@ def test_forced_think() -> None:
     asked = advise(ask(), Advice(force_think=True))
     assert rendered(asked) == "<｜User｜>What is 7+5?<｜Assistant｜><think>\n"
     assert asked.thinks
+    # Nor is it forced where it is not wanted.
+    off = ask(thinking={"type": "disabled"})
+    assert advise(off, Advice(force_think=True, thinking="switched")).body["messages"] == [USER]
     # A prefix says itself how the answer begins.
     asked = advise(ask(messages=[USER, PREFIX]), Advice(force_think=True))
     assert rendered(asked).endswith("<｜Assistant｜>The sum")
