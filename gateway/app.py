@@ -15,15 +15,15 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from gateway.api import faults, health, models
+from gateway.api import faults, health, models, openapi, stored
 from gateway.api.inference import InferenceRoute
 from gateway.api.request_id import RequestIds
+from gateway.api.schemas import ROUTES
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.cache import KeyCache
 from gateway.auth.register import KeyRegister
 from gateway.config import read_secret
 from gateway.pipeline import NoAdmission, NoCache, NoLimits, Pipeline
-from gateway.protocol.request import Api
 from gateway.router import Router
 from gateway.settings import ModelSettings, Settings, UpstreamSettings
 from gateway.store.redis import Store
@@ -34,6 +34,7 @@ from gateway.upstream.client import UpstreamClient, make_session
 from gateway.upstream.discovery import Discovery
 from gateway.upstream.fallback import Fallback
 from gateway.upstream.fit import FitContext
+from gateway.upstream.language import LanguageGuard
 from gateway.upstream.listing import Listing
 from gateway.upstream.pool import make_model
 from gateway.upstream.probe import Probe, watches
@@ -76,8 +77,10 @@ async def gateway(
     router = Router([make(model) for model in settings.models])
     async with make_session() as session:
         client = UpstreamClient(session)
+        budget = RetryBudget(store, settings.retry, metrics)
         pipeline = Pipeline(
             listen=settings.listen,
+            bounds=settings.bounds,
             authenticate=authenticate,
             router=router,
             metrics=metrics,
@@ -86,8 +89,14 @@ async def gateway(
             admission=NoAdmission(),
             attempt=Fallback(
                 Retry(
-                    Attempt(client, FitContext(client), metrics, make_id=_new_id),
-                    RetryBudget(store, settings.retry, metrics),
+                    Attempt(
+                        client,
+                        FitContext(client),
+                        metrics,
+                        LanguageGuard(budget, metrics),
+                        make_id=_new_id,
+                    ),
+                    budget,
                     settings.retry,
                     metrics,
                     draw=random.random,
@@ -140,11 +149,9 @@ def make_app(
     app.add_middleware(RequestIds, make_id=_new_id)
     app.include_router(health.make_router(lambda: readiness.reason))
     app.include_router(models.make_router(authenticate, router, created=int(time.time())))
-    inference: tuple[tuple[str, Api], ...] = (
-        ("/chat/completions", "chat"),
-        ("/completions", "completions"),
-    )
-    for path, api in inference:
+    app.include_router(stored.make_router())
+    openapi.install(app)
+    for api, (path, *_) in ROUTES.items():
         route = InferenceRoute(
             api, pipeline, metrics, logger, now=time.perf_counter, make_id=_new_id
         )
