@@ -84,7 +84,6 @@ class Attempt:
             call, tried, lambda tried: self._visit(call, tried, partial(self._whole, call))
         )
         call.upstream, call.usage = answer.upstream, answer.usage
-        await self._language.judge(call)
         call.delivered = True
         await call.reply(200, answer.body)
 
@@ -128,6 +127,7 @@ class Attempt:
         ) as response:
             data = await read_all(response)
         body, usage = upstream.dialect.whole(data, call.asked, call.model.id, upstream.think_end)
+        await self._language.judge(call)
         return Whole(body, usage, upstream)
 
     async def _stream(self, call: Call, delivery: Delivery, visit: Visit) -> None:
