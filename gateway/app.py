@@ -14,14 +14,19 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from gateway.api import faults, health, models
+from gateway.api import balance, faults, health, models
 from gateway.api.inference import InferenceRoute
 from gateway.api.request_id import RequestIds
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.cache import KeyCache
 from gateway.auth.register import KeyRegister
 from gateway.config import read_secret
-from gateway.pipeline import NoAdmission, NoCache, NoLimits, Pipeline
+from gateway.limits.estimate import Estimates
+from gateway.limits.hold import KeyLimits
+from gateway.limits.leases import Leases
+from gateway.limits.ledger import Ledger
+from gateway.limits.settler import Settler
+from gateway.pipeline import NoAdmission, NoCache, Pipeline
 from gateway.protocol.request import Api
 from gateway.router import Router
 from gateway.settings import Settings, UpstreamSettings
@@ -34,6 +39,9 @@ from gateway.upstream.fit import FitContext
 from gateway.upstream.pool import make_model
 from gateway.upstream.probe import Probe, watches
 from gateway.upstream.retry import Retry
+
+_FLUSH_S = 2.0
+"""How long the last settlements may take to reach the store when a worker ends."""
 
 
 @dataclass(slots=True)
@@ -59,7 +67,12 @@ async def gateway(
         ),
         metrics,
         time.monotonic,
+        time.time,
     )
+    lease_s = settings.limits.lease_s
+    ledger = Ledger(store, lease_s=lease_s, usage_days=settings.limits.usage_days)
+    settler = Settler(ledger, metrics, _new_id(), asyncio.sleep)
+    leases = Leases(ledger, asyncio.sleep, lease_s=lease_s)
     router = Router([make_model(model, _engine_key) for model in settings.models])
     async with make_session() as session:
         client = UpstreamClient(session)
@@ -68,7 +81,9 @@ async def gateway(
             authenticate=authenticate,
             router=router,
             metrics=metrics,
-            limits=NoLimits(),
+            limits=KeyLimits(
+                ledger, settler, leases, Estimates(), make_id=_new_id, sleep=asyncio.sleep
+            ),
             cache=NoCache(),
             admission=NoAdmission(),
             attempt=Retry(
@@ -85,17 +100,20 @@ async def gateway(
                 sleep=asyncio.sleep,
             ),
         )
-        app = make_app(pipeline, metrics, logger, authenticate, router, readiness)
+        app = make_app(pipeline, metrics, logger, authenticate, router, readiness, ledger)
         probe = Probe(client, metrics, logger, asyncio.sleep)
         beside = [
             lambda: authenticate.hear_revocations(store, asyncio.sleep),
+            settler.run,
+            leases.run,
             *watches(probe, router.models, settings.telemetry.probe_interval_s),
         ]
-        async with _running(beside):
-            try:
+        try:
+            async with _running(beside):
                 yield app
-            finally:
-                await store.close()
+        finally:
+            await settler.flush(_FLUSH_S)
+            await store.close()
 
 
 def make_app(
@@ -105,6 +123,7 @@ def make_app(
     authenticate: Authenticator,
     router: Router,
     readiness: Readiness,
+    ledger: Ledger,
 ) -> FastAPI:
     """The application: plain routes by FastAPI, the inference routes raw."""
     app = FastAPI(title="r1", docs_url=None, redoc_url=None, openapi_url=None)
@@ -112,6 +131,7 @@ def make_app(
     app.add_middleware(RequestIds, make_id=_new_id)
     app.include_router(health.make_router(lambda: readiness.reason))
     app.include_router(models.make_router(authenticate, router, created=int(time.time())))
+    app.include_router(balance.make_router(authenticate, ledger))
     inference: tuple[tuple[str, Api], ...] = (
         ("/chat/completions", "chat"),
         ("/completions", "completions"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.auth.authenticate import Authenticator
+from gateway.auth.permit import permit
 from gateway.call import Call
 from gateway.guard import Guard
 from gateway.protocol.request import parse
@@ -63,6 +64,7 @@ class Pipeline:
         raw = await call.read_body(self.listen.max_body_bytes)
         call.asked = parse(raw, call.api, max_depth=self.listen.max_json_depth)
         call.model = self.router.find(call.asked.model)
+        permit(call.key, call.model.settings)
         with self.metrics.working(call.model.id):
             async with self._guard(call) as guard, self.limits.hold(call):
                 await self.cache(call, guard, self._generate)
@@ -79,15 +81,6 @@ class Pipeline:
             keepalive_s=self.listen.sse_keepalive_s if stream else self.listen.body_keepalive_s,
             total_s=call.model.settings.timeouts.total_s,
         )
-
-
-class NoLimits:
-    """No limits."""
-
-    @asynccontextmanager
-    async def hold(self, call: Call) -> AsyncIterator[None]:
-        """Nothing is reserved."""
-        yield
 
 
 class NoCache:

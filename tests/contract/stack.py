@@ -169,6 +169,7 @@ class Gateway(Process):
         model: dict[str, Any] | None = None,
         auth: dict[str, Any] | None = None,
         retry: dict[str, Any] | None = None,
+        limits: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         wait: bool = True,
     ) -> None:
@@ -198,6 +199,7 @@ class Gateway(Process):
             ],
             # One attempt, where a test does not ask for more: its faults are then counted exactly.
             "retry": {"attempts": 1, **(retry or {})},
+            "limits": limits or {},
             "telemetry": {"probe_interval_s": 0.5},
         }
         self.config = folder / "gateway.yaml"

@@ -108,7 +108,8 @@ def test_the_admin_routes(gateway: Gateway, vllm: Simulator) -> None:
 def test_keys_by_program(gateway: Gateway, vllm: Simulator, redis: RedisServer) -> None:
     made = manage.create_key(redis.url, gateway.pepper_file, name="cli", tenant="t2")
     assert ask(gateway, made.key) == (200, None)
-    assert made.record in manage.list_keys(redis.url, gateway.pepper_file)
+    states = manage.list_keys(redis.url, gateway.pepper_file)
+    assert made.record in [each.record for each in states]
     assert manage.revoke_key(redis.url, gateway.pepper_file, made.record.id)
     assert not manage.revoke_key(redis.url, gateway.pepper_file, made.record.id)
     wait_for(lambda: ask(gateway, made.key)[0] == 401, "the revocation", 1.0)
