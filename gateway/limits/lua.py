@@ -156,8 +156,10 @@ local function ranks(list)
 end
 local list = cjson.decode(ARGV[4])
 local kinds = {'requests', 'cached', 'hit', 'miss', 'completion', 'reasoning', 'usd'}
-if tonumber(redis.call('GET', KEYS[1]) or '0') >= tonumber(ARGV[1]) then return ranks(list) end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', 86400)
+local taken = tonumber(redis.call('HGET', KEYS[1], 'batch') or '0')
+if taken >= tonumber(ARGV[1]) then return ranks(list) end
+redis.call('HSET', KEYS[1], 'batch', ARGV[1])
+redis.call('EXPIRE', KEYS[1], 86400)
 
 local function spend(key, name, amount)
   for _, period in ipairs({month, day}) do

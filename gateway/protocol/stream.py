@@ -176,7 +176,8 @@ class CompletionStream:
         self._model = model
         prompts = asked.body.get("prompt")
         many = len(prompts) if isinstance(prompts, list) and _is_batch(prompts) else 1
-        self._choices = int(asked.body.get("n") or 1) * many
+        self._per_prompt = int(asked.body.get("n") or 1)
+        self._choices = self._per_prompt * many
         self._finished: set[int] = set()
         self.usage = Usage()
 
@@ -196,6 +197,11 @@ class CompletionStream:
         content = False
         for choice in chunk["choices"]:
             content = bool(choice.get("text")) or content
+            self.usage.completion += len(choice.get("token_ids") or ())
+            # Each choice carries its prompt once; those of one prompt share it.
+            prompt_ids = choice.get("prompt_token_ids")
+            if prompt_ids and choice.get("index", 0) % self._per_prompt == 0:
+                self.usage.prompt += len(prompt_ids)
             if choice.get("finish_reason") is not None:
                 self._finished.add(choice.get("index", 0))
             if not self._asked.token_ids:

@@ -328,15 +328,17 @@ def test_usage_is_the_sum_of_the_answers(limited: Gateway, vllm: Simulator) -> N
     assert admin(limited, "usage", **{"from": "2001-01-01"}).json()["error"]["param"] == "from"
 
 
+@pytest.mark.parametrize("api", ["chat/completions", "completions"])
 def test_what_was_generated_for_a_caller_who_leaves_is_charged(
-    limited: Gateway, vllm: Simulator
+    limited: Gateway, vllm: Simulator, api: str
 ) -> None:
     made = make(limited)
     vllm.control(content="x" * 4000, step_s=0.05)
+    body = {"prompt": "What is 7+5?", "max_tokens": 3000} if api == "completions" else {}
     with HTTP.stream(
         "POST",
-        limited.url + "/v1/chat/completions",
-        json=chat(stream=True),
+        f"{limited.url}/v1/{api}",
+        json=chat(stream=True, **body),
         headers=bearer(made.key),
     ) as response:
         for _ in zip(range(12), response.iter_lines(), strict=False):
@@ -387,6 +389,27 @@ def test_rotation_keeps_the_key_and_ends_its_old_text(limited: Gateway, vllm: Si
         assert (bad.status_code, bad.json()["error"]["param"]) == (400, field)
     bad = HTTP.post(rotate, json={"overlap_s": -1}, headers=headers)
     assert bad.json()["error"]["param"] == "overlap_s"
+
+
+def test_rotations_at_once_all_count(limited: Gateway, store: RedisServer) -> None:
+    made = make(limited)
+    pepper = limited.pepper_file.read_text().encode()
+
+    async def run() -> None:
+        connection = Store(store.url, timeout_s=5.0, watcher=manage.NoWatcher())
+        register = KeyRegister(connection, pepper, time.time)
+        key_id = made.record.id
+        turned = await asyncio.gather(*(register.rotate(key_id, 60.0) for _ in range(4)))
+        texts = [made.key, *(each.key for each in turned if each is not None)]
+        records = [await register.find(register.address(text)) for text in texts]
+        assert [each.id for each in records if each is not None] == [key_id] * 5
+        assert [each.retires for each in records if each is not None].count(None) == 1
+        assert await register.revoke(key_id)
+        assert [await register.find(register.address(text)) for text in texts] == [None] * 5
+        assert await register.show(key_id) == []
+        await connection.close()
+
+    asyncio.run(run())
 
 
 def test_an_expired_key_is_refused_without_asking_the_store(
