@@ -2,8 +2,8 @@
 
 Time is Redis' own. A key's state lies in three hashes:
 
-- `r1:window:<id>`: requests (`r<second>`) and tokens (`t<second>`) of each second. A second
-  counts until 61 s after its beginning, so that no 60 seconds hold more than the limit.
+- `r1:window:<id>`: requests (`r<second>`) and tokens (`t<second>`) of each second, and their
+  sums. A second counts until 61 s after its beginning, so no 60 seconds hold more than the limit.
 - `r1:live:<id>`: a field for each request that runs and holds a place or part of a budget:
   when its lease ends, and how much money (10^-9 USD) and how many reasoning tokens it holds.
 - `r1:spent:<id>`: what was spent, `usd:<month>`, `usd:<day>`, `reasoning:<month>`, ….
@@ -38,8 +38,46 @@ local day = today()
 local month = string.sub(day, 1, 7)
 """
 
+_WINDOW = """
+-- Takes the seconds that are over out of a window: its sums of requests and tokens, the newest
+-- second of each, and the oldest second that may hold something.
+local function roll(window)
+  local held = redis.call('HMGET', window, 'r', 't', 'newest-r', 'newest-t', 'oldest')
+  local sums = {r = tonumber(held[1] or '0'), t = tonumber(held[2] or '0')}
+  local newest = {r = tonumber(held[3] or '0'), t = tonumber(held[4] or '0')}
+  local oldest = tonumber(held[5] or text(second))
+  if oldest + 61 > second then return sums, newest, oldest end
+  -- None is newer than the newest, however far the clock has gone on.
+  for at = oldest, math.min(second - 61, math.max(newest.r, newest.t)) do
+    for kind, sum in pairs(sums) do
+      local field = kind .. text(at)
+      sums[kind] = sum - tonumber(redis.call('HGET', window, field) or '0')
+      redis.call('HDEL', window, field)
+    end
+  end
+  for kind, sum in pairs(sums) do
+    redis.call('HSET', window, kind, text(sum))
+    if newest[kind] + 61 <= second then newest[kind] = 0 end
+  end
+  oldest = second - 60
+  redis.call('HSET', window, 'oldest', text(oldest))
+  return sums, newest, oldest
+end
+
+local function add(window, kind, at, amount)
+  redis.call('HINCRBY', window, kind, text(amount))
+  redis.call('HINCRBY', window, kind .. text(at), text(amount))
+  if at == second then
+    redis.call('HSET', window, 'newest-' .. kind, text(at))
+    redis.call('HSETNX', window, 'oldest', text(at))
+    redis.call('EXPIRE', window, 62)
+  end
+end
+"""
+
 RESERVE = (
     _CLOCK
+    + _WINDOW
     + """
 -- KEYS: window, live, spent. ARGV: reservation, lease in s, then limits (-1: none) and wishes:
 -- rpm, tpm, tokens, parallel, usd a day, a month, usd wished, reasoning a day, a month, wished.
@@ -48,22 +86,7 @@ local limit = {}
 for place = 3, 12 do limit[place - 2] = tonumber(ARGV[place]) end
 local rpm, tpm, tokens, parallel = limit[1], limit[2], limit[3], limit[4]
 
-local sums, seconds, newest = {r = 0, t = 0}, {r = {}, t = {}}, {r = 0, t = 0}
-if rpm >= 0 or tpm >= 0 then
-  local flat, old = redis.call('HGETALL', KEYS[1]), {}
-  for place = 1, #flat, 2 do
-    local kind, at = string.sub(flat[place], 1, 1), tonumber(string.sub(flat[place], 2))
-    local amount = tonumber(flat[place + 1])
-    if at + 61 <= second then
-      old[#old + 1] = flat[place]
-    elseif amount > 0 then
-      sums[kind] = sums[kind] + amount
-      seconds[kind][#seconds[kind] + 1] = {at, amount}
-      newest[kind] = math.max(newest[kind], at)
-    end
-  end
-  if #old > 0 then redis.call('HDEL', KEYS[1], unpack(old)) end
-end
+local sums, newest, oldest = roll(KEYS[1])
 
 local function reset(kind) return newest[kind] == 0 and 0 or newest[kind] + 61 - now end
 
@@ -75,10 +98,9 @@ end
 -- How long until `wish` more fit under `most`: until enough of the oldest seconds are gone.
 local function wait(kind, wish, most)
   local left = sums[kind]
-  table.sort(seconds[kind], function(a, b) return a[1] < b[1] end)
-  for _, each in ipairs(seconds[kind]) do
-    left = left - each[2]
-    if left + wish <= most then return each[1] + 61 - now end
+  for at = oldest, second do
+    left = left - tonumber(redis.call('HGET', KEYS[1], kind .. text(at)) or '0')
+    if left + wish <= most then return at + 61 - now end
   end
   return 0
 end
@@ -124,13 +146,12 @@ if rpm >= 0 and sums.r + 1 > rpm then return answer('requests', wait('r', 1, rpm
 if tpm >= 0 and sums.t + tokens > tpm then return answer('tokens', wait('t', tokens, tpm)) end
 
 local function count(kind, amount)
-  redis.call('HINCRBY', KEYS[1], kind .. text(second), text(amount))
+  add(KEYS[1], kind, second, amount)
   sums[kind] = sums[kind] + amount
   newest[kind] = second
 end
 if rpm >= 0 then count('r', 1) end
 if tpm >= 0 then count('t', tokens) end
-if rpm >= 0 or tpm >= 0 then redis.call('EXPIRE', KEYS[1], 62) end
 if parallel >= 0 or budgeted then
   local ends = string.format('%.3f', now + tonumber(ARGV[2]))
   redis.call('HSET', KEYS[2], ARGV[1], ends .. ' ' .. text(wished[1]) .. ' ' .. text(wished[2]))
@@ -142,6 +163,7 @@ return answer('ok', 0)
 
 SETTLE = (
     _CLOCK
+    + _WINDOW
     + """
 -- KEYS: the worker's mark, times of last use, tenants by use. ARGV: number of this batch, days
 -- that usage is kept, tenants that have a label of their own, the settlements as JSON.
@@ -177,14 +199,13 @@ for _, each in ipairs(list) do
   if each.reservation ~= '' then redis.call('HDEL', 'r1:live:' .. each.key, each.reservation) end
   if each.counted then
     local window, used = 'r1:window:' .. each.key, each.hit + each.miss + each.completion
-    local place = 't' .. text(each.second)
-    local reserved = tonumber(redis.call('HGET', window, place) or '0')
+    roll(window)
+    local reserved = tonumber(redis.call('HGET', window, 't' .. text(each.second)) or '0')
     local change = used - each.tokens
-    if change < 0 and each.second + 61 > second and reserved > 0 then
-      redis.call('HINCRBY', window, place, text(math.max(change, -reserved)))
-    elseif change > 0 then
-      redis.call('HINCRBY', window, 't' .. text(second), text(change))
-      redis.call('EXPIRE', window, 62)
+    if change > 0 then
+      add(window, 't', second, change)
+    elseif change < 0 and reserved + change >= 0 then
+      add(window, 't', each.second, change)
     end
   end
   if each.budgeted then

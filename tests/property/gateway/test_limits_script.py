@@ -265,6 +265,32 @@ def test_a_refusal_says_when_there_is_room(
             standing = ask(now + 0.001, tokens)
 
 
+@pytest.mark.parametrize(
+    ("terms", "verdict"),
+    [(Terms(parallel=2), "parallel"), (Terms(reasoning_tokens_per_day=20), "held")],
+    ids=["places", "budget"],
+)
+def test_what_a_dead_worker_held_is_free_after_its_lease(
+    bench: Bench, terms: Terms, verdict: str
+) -> None:
+    bench.client.flushdb()
+    key = KeyRecord("k", "n", "t", 0, "r1-…", None, terms)
+
+    def ask(name: str, at: float) -> str:
+        bench.clock(at)
+        guess = Guess(1, 10, 10)
+        standing: Standing = bench.run(bench.ledger.reserve(name, key, guess, 11, 0))
+        return standing.verdict
+
+    assert [ask("a", START), ask("b", START + 5), ask("c", START + 5)] == ["ok", "ok", verdict]
+    bench.run(bench.ledger.renew([("k", "a")]))
+    # The first was renewed by its worker, the second one's worker is dead; its lease began as late.
+    assert ask("c", START + 5 + LEASE_S - 0.001) == verdict
+    bench.run(bench.ledger.renew([("k", "a"), ("k", "gone")]))
+    assert ask("c", START + 5 + LEASE_S) == "ok"
+    assert ask("d", START + 5 + LEASE_S) == verdict
+
+
 @settings(max_examples=40)
 @given(day=st.integers(0, 40000), rest=st.integers(0, 86399))
 def test_days_are_those_of_the_calendar(bench: Bench, day: int, rest: int) -> None:
