@@ -192,7 +192,8 @@ def _with_absolute_files(settings: Settings, base: Path) -> Settings:
                 "upstreams": tuple(
                     up.model_copy(update={"key_file": absolute(up.key_file)})
                     for up in model.upstreams
-                )
+                ),
+                "discovery_key_file": absolute(model.discovery_key_file),
             }
         )
         for model in settings.models
@@ -209,6 +210,10 @@ def _with_absolute_files(settings: Settings, base: Path) -> Settings:
                 }
             ),
             "models": models,
+            "discover": tuple(
+                each.model_copy(update={"key_file": absolute(each.key_file)})
+                for each in settings.discover
+            ),
         }
     )
 
@@ -218,9 +223,15 @@ def _check_files(settings: Settings) -> None:
     if settings.admin.key_file is not None:
         read_secret(settings.admin.key_file, "admin.key_file")
     for m, model in enumerate(settings.models):
+        if model.discovery_key_file is not None:
+            field = f"models.{m}.discovery_key_file"
+            read_secret(model.discovery_key_file, field, at_least=1)
         for u, upstream in enumerate(model.upstreams):
             if upstream.key_file is not None:
                 read_secret(upstream.key_file, f"models.{m}.upstreams.{u}.key_file", at_least=1)
+    for d, source in enumerate(settings.discover):
+        if source.key_file is not None:
+            read_secret(source.key_file, f"discover.{d}.key_file", at_least=1)
 
 
 def _one_line(error: Exception) -> str:

@@ -12,9 +12,11 @@ GatewayError
 │   └── ModelNotFound           404
 ├── MethodNotAllowed            405
 ├── StoreUnavailable            503  an unknown key can't be checked now
+├── DeadlineExceeded            504  the caller's own time limit ran out
 ├── InternalError               500  a fault of the gateway itself
 └── UpstreamError
     ├── UpstreamRejected        400… the model server refused the request as wrong
+    │   └── UpstreamUnfit       400  this model server can't do it; another one may
     ├── UpstreamUnavailable     503  no connection: refused, unknown host, reset at once
     ├── UpstreamBusy            429/503  it asks us to come back later
     ├── UpstreamTimeout         504  it took longer than the configured bound
@@ -175,6 +177,13 @@ class StoreUnavailable(GatewayError):
     retry = True
 
 
+class DeadlineExceeded(GatewayError):
+    """The answer was not complete within the time that the caller gave."""
+
+    status = 504
+    code = "deadline_exceeded"
+
+
 class InternalError(GatewayError):
     """A fault of the gateway itself; the log has the details under the request id."""
 
@@ -199,6 +208,12 @@ class UpstreamRejected(UpstreamError):
     code = "invalid_request"
     retry = False
     outcome = "rejected"
+
+
+class UpstreamUnfit(UpstreamRejected):
+    """This kind of model server can't do what is asked; nobody was asked yet."""
+
+    outcome = "unfit"
 
 
 class UpstreamUnavailable(UpstreamError):

@@ -1,8 +1,8 @@
 """The gateway's metrics: their names, and one method for each thing that happens.
 
 Label values are bounded: models and upstreams come from the configuration (`unknown` for a
-model that isn't in it), tenants are at most 50 and `other`, all others come from fixed sets.
-Never a key, a prompt or a path.
+model that isn't in it), replicas that register themselves are numbered, tenants are at most 50
+and `other`, all others are from fixed sets. Never a key, a prompt or a path.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.protocol.usage import Usage
-from gateway.telemetry.families import Distribution, Family, Meter
+from gateway.telemetry.families import UNKNOWN, Distribution, Family, Meter
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 _TTFT = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 4, 8, 15, 30, 60, 120)
@@ -63,12 +63,25 @@ UPSTREAM_UP = Family(
     ("model", "upstream"),
     across="max",
 )
+BREAKER_STATE = Family(
+    "r1_breaker_state",
+    "gauge",
+    "0 while the upstream is asked, 2 while it is left alone, 1 while it is being tried again.",
+    ("model", "upstream"),
+    across="max",
+)
 RETRY_BUDGET = Family(
     "r1_retry_budget_ratio",
     "gauge",
     "Share of the retry budget that was left at the last retry.",
     ("model",),
     across="min",
+)
+RESUMES = Family(
+    "r1_resumes_total",
+    "counter",
+    "Streams whose model server was lost in the middle, by what became of them.",
+    ("model", "outcome"),
 )
 REJECTIONS = Family(
     "r1_rejections_total",
@@ -121,7 +134,9 @@ FAMILIES = (
     INFLIGHT,
     ATTEMPTS,
     UPSTREAM_UP,
+    BREAKER_STATE,
     RETRY_BUDGET,
+    RESUMES,
     REJECTIONS,
     ENDINGS,
     DISCONNECTS,
@@ -198,9 +213,22 @@ class Metrics:
         """A look at an upstream's health."""
         self._meter.number(UPSTREAM_UP, model, upstream).set(1.0 if up else 0.0)
 
+    def upstream_gone(self, model: str, upstream: str) -> None:
+        """An upstream is there no more: nothing is known of its health."""
+        self._meter.number(UPSTREAM_UP, model, upstream).set(UNKNOWN)
+        self._meter.number(BREAKER_STATE, model, upstream).set(UNKNOWN)
+
+    def breaker(self, model: str, upstream: str, state: int) -> None:
+        """An upstream's breaker closed (0), half opened (1) or opened (2)."""
+        self._meter.number(BREAKER_STATE, model, upstream).set(state)
+
     def retry_budget(self, model: str, ratio: float) -> None:
         """A retry was granted or refused."""
         self._meter.number(RETRY_BUDGET, model).set(ratio)
+
+    def resumed(self, model: str, outcome: str) -> None:
+        """A stream lost its model server: it was continued to its end (ok) or not."""
+        self._meter.number(RESUMES, model, outcome).add()
 
     def rejected(self, model: str, reason: str) -> None:
         """A request was refused before it reached an upstream."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,19 +26,16 @@ from gateway.protocol.request import parse
 from gateway.protocol.usage import Usage
 from gateway.settings import ModelSettings
 from gateway.store.redis import StoreDown
-from gateway.upstream.pool import make_model
 
 KEY = KeyRecord("key_1", "shop", "acme", 0, "r1-abcd…")
-MODEL = make_model(
-    ModelSettings.model_validate(
-        {
-            "id": "r1-nano",
-            "prices": {"input_miss": 1.0, "input_hit": 0.5, "output": 2.0},
-            "upstreams": [{"url": "http://127.0.0.1:1"}],
-        }
-    ),
-    lambda upstream: None,
+SETTINGS = ModelSettings.model_validate(
+    {
+        "id": "r1-nano",
+        "prices": {"input_miss": 1.0, "input_hit": 0.5, "output": 2.0},
+        "upstreams": [{"url": "http://127.0.0.1:1"}],
+    }
 )
+MODEL: Any = SimpleNamespace(id=SETTINGS.id, settings=SETTINGS)
 
 
 class FakeLedger:
