@@ -11,9 +11,10 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import UpstreamFailed
+from gateway.errors import UpstreamFailed, UpstreamUnfit
 from gateway.protocol import sse
-from gateway.protocol.request import Asked
+from gateway.protocol.prefix import goes_on
+from gateway.protocol.request import OPENAI_CHUNKS, Asked
 from gateway.protocol.stream import Piece, choices_of
 from gateway.protocol.think import ThinkSplitter
 from gateway.protocol.usage import Usage
@@ -21,6 +22,20 @@ from gateway.protocol.wire import drop, read_chunk, read_object
 
 _OWN_FIELDS = ("timings", "__verbose", "prompt_progress", "generation_settings")
 """Fields of llama.cpp's answers that are not the caller's business."""
+
+
+def require_plain(asked: Asked) -> None:
+    """Raise UpstreamUnfit for what only vLLM can do: other APIs, and going on from a message."""
+    if asked.api not in OPENAI_CHUNKS:
+        raise UpstreamUnfit(
+            f"The model server that is left for this model does not know the API '{asked.api}'. "
+            "Use chat completions."
+        )
+    if goes_on(asked.body):
+        raise UpstreamUnfit(
+            "The model server that is left for this model can't go on from a prefix.",
+            param="messages",
+        )
 
 
 class VendorStream:
@@ -92,6 +107,8 @@ class VendorStream:
         reasoning, content = self._split(
             choice.get("index", 0), take_reasoning(delta), delta.pop("content", None), ended=ended
         )
+        if self._asked.heard is not None:
+            self._asked.heard += (reasoning or "", content or "")
         thought = bool(reasoning)
         if thought and not self._asked.reasoning:
             # The log-probabilities would tell the text that isn't wanted.
@@ -153,6 +170,8 @@ def vendor_body(
             splitter = ThinkSplitter(opened=opens_think)
             parts = zip(splitter.feed(content), splitter.end(), strict=True)
             reasoning, content = ("".join(part) or None for part in parts)
+        if asked.heard is not None:
+            asked.heard += (reasoning or "", content or "")
         message["content"] = content if content or reasoning else message.get("content")
         message["reasoning_content"] = reasoning if asked.reasoning else None
         if reasoning and not asked.reasoning and "logprobs" in choice:

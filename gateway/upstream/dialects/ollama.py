@@ -12,6 +12,7 @@ from gateway.protocol.ndjson import LineScanner
 from gateway.protocol.request import Api, Asked
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
+from gateway.protocol.vendor import require_plain
 from gateway.settings import Defaults
 from gateway.upstream.dialects import Facts, Lookup, Splitter
 
@@ -55,6 +56,7 @@ class Ollama:
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
         """In Ollama's terms. Raises UpstreamUnfit."""
+        require_plain(asked)
         if asked.api == "chat":
             return ollama_request.chat_request(asked, served, defaults)
         return ollama_request.completion_request(asked, served, defaults)
