@@ -11,10 +11,9 @@ from typing import Any
 
 import orjson
 
-from gateway.errors import UpstreamFailed, UpstreamUnfit
+from gateway.errors import UpstreamFailed
 from gateway.protocol import sse
-from gateway.protocol.prefix import goes_on
-from gateway.protocol.request import OPENAI_CHUNKS, Asked
+from gateway.protocol.request import Asked
 from gateway.protocol.stream import Piece, choices_of
 from gateway.protocol.think import ThinkSplitter
 from gateway.protocol.usage import Usage
@@ -22,20 +21,6 @@ from gateway.protocol.wire import drop, read_chunk, read_object
 
 _OWN_FIELDS = ("timings", "__verbose", "prompt_progress", "generation_settings")
 """Fields of llama.cpp's answers that are not the caller's business."""
-
-
-def require_plain(asked: Asked) -> None:
-    """Raise UpstreamUnfit for what only vLLM can do: other APIs, and going on from a message."""
-    if asked.api not in OPENAI_CHUNKS:
-        raise UpstreamUnfit(
-            f"The model server that is left for this model does not know the API '{asked.api}'. "
-            "Use chat completions."
-        )
-    if goes_on(asked.body):
-        raise UpstreamUnfit(
-            "The model server that is left for this model can't go on from a prefix.",
-            param="messages",
-        )
 
 
 class VendorStream:

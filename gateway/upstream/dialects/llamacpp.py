@@ -8,9 +8,9 @@ from gateway.protocol import sse
 from gateway.protocol.request import Api, Asked, prepare
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
-from gateway.protocol.vendor import VendorStream, require_plain, vendor_whole
+from gateway.protocol.vendor import VendorStream, vendor_whole
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Lookup, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
 from gateway.upstream.dialects.openai import named_as_deepseek
 
 _PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
@@ -58,7 +58,7 @@ class LlamaCpp:
 
         Raises UpstreamUnfit.
         """
-        require_plain(asked)
+        only_chunks(asked)
         body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
         penalty = body.get("repetition_penalty")
         for field in _DROPPED:

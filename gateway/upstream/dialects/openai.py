@@ -9,9 +9,9 @@ from gateway.protocol import sse
 from gateway.protocol.request import Api, Asked, prepare
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
-from gateway.protocol.vendor import VendorStream, require_plain, vendor_whole
+from gateway.protocol.vendor import VendorStream, vendor_whole
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Lookup, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
 
 _PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
 
@@ -67,14 +67,11 @@ class OpenAi:
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
         """Without the fields that only vLLM knows. Raises UpstreamUnfit."""
-        require_plain(asked)
+        only_chunks(asked)
         body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
         kept = {name: value for name, value in body.items() if name in FIELDS[asked.api]}
         if asked.api == "chat":
             kept["messages"] = [named_as_deepseek(each) for each in body["messages"]]
-            thinking = (body.get("chat_template_kwargs") or {}).get("thinking")
-            if thinking is not None:
-                kept["thinking"] = {"type": "enabled" if thinking else "disabled"}
         return kept
 
     def splitter(self) -> Splitter:

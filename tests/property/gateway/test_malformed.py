@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gateway.api.inference import InferenceRoute
 from gateway.call import Call, Message
-from gateway.errors import InvalidRequest
+from gateway.errors import GatewayError, InvalidRequest
 from gateway.pipeline import NoAdmission, NoCache, NoLimits, Pipeline
 from gateway.protocol.advice import advise
 from gateway.protocol.request import Api, Asked, parse
@@ -25,6 +25,9 @@ from gateway.settings import Advice, Bounds, Defaults, Listen, ModelSettings, Po
 from gateway.telemetry.families import Meter
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sheet import Sheet, make_files
+from gateway.upstream.dialects.llamacpp import LlamaCpp
+from gateway.upstream.dialects.ollama import Ollama
+from gateway.upstream.dialects.openai import OpenAi
 from gateway.upstream.dialects.vllm import Vllm
 from gateway.upstream.fit import FitContext
 from gateway.upstream.pool import make_model
@@ -99,6 +102,12 @@ JUNK: list[Any] = [
 EVERYTHING = Advice(
     system_prompt="folded", boxed="always", force_think=True, echoed_reasoning="accept"
 )
+DIALECTS = (
+    Vllm(),
+    OpenAi(opens_think=False),
+    LlamaCpp(opens_think=True),
+    Ollama(opens_think=False),
+)
 PLAIN = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False)
 JSON = st.recursive(
     PLAIN | st.text(max_size=20),
@@ -149,11 +158,16 @@ def spoil(body: dict[str, Any], rng: random.Random) -> bytes:
 
 def ready(asked: Asked) -> None:
     """All that the gateway does with a request before it is sent."""
-    asked = advise(asked, EVERYTHING)
-    dialect = Vllm()
-    json.dumps(dialect.body(asked, "served", Defaults()))
-    if asked.stream:
-        dialect.stream(asked, "m", 3)
+    for dialect in DIALECTS:
+        for advice in (Advice(), EVERYTHING):
+            try:
+                advised = advise(asked, advice)
+                json.dumps(dialect.body(advised, "served", Defaults()))
+            except GatewayError as refusal:
+                assert refusal.status < 500  # noqa: PT017
+                continue
+            if asked.stream:
+                dialect.stream(advised, "m", 3)
 
 
 async def anyone(authorization: str | None) -> Any:
@@ -180,7 +194,7 @@ class Echo:
         self._fit = Counting()
 
     async def __call__(self, call: Call) -> None:
-        upstream = call.model.upstreams[0]
+        upstream = call.model.pool.upstreams[0]
         body = upstream.dialect.body(call.asked, "served", Defaults())
         await self._fit(call.asked, body, upstream, call.model.settings.timeouts)
         json.dumps(body)
@@ -202,22 +216,19 @@ class Door:
             }
         )
         authenticate: Any = anyone
+        model = make_model(
+            settings,
+            lambda _: None,
+            PoolSettings(),
+            metrics,
+            now=lambda: 0.0,
+            draw=lambda: 0.0,
+        )
         pipeline = Pipeline(
             listen=Listen(),
             bounds=Bounds(),
             authenticate=authenticate,
-            router=Router(
-                [
-                    make_model(
-                        settings,
-                        lambda _: None,
-                        PoolSettings(),
-                        metrics,
-                        now=lambda: 0.0,
-                        draw=lambda: 0.0,
-                    )
-                ]
-            ),
+            router=Router([model]),
             metrics=metrics,
             limits=NoLimits(),
             cache=NoCache(),

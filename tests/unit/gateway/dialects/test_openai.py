@@ -8,10 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.errors import UpstreamUnfit
 from gateway.settings import Defaults
-from gateway.upstream.dialects.llamacpp import LlamaCpp
-from gateway.upstream.dialects.ollama import Ollama
 from gateway.upstream.dialects.openai import OpenAi
 from tests.unit.gateway.dialects.conftest import asked, events, texts
 
@@ -135,23 +132,6 @@ def test_a_stream_of_several_prompts_ends_with_the_last_one() -> None:
         choice = {"index": index, "text": "x", "finish_reason": "stop"}
         stream.event(orjson.dumps({"id": "a", "choices": [choice]}))
     assert stream.finished
-
-
-def test_what_only_vllm_can_do_is_left_to_it() -> None:
-    prefix = [{"role": "assistant", "content": "1 +"}]
-    goes_on = replace(asked(), body={"messages": prefix, "continue_final_message": True})
-    other = replace(asked(), api="responses")
-    for dialect in (DIALECT, LlamaCpp(opens_think=False), Ollama(opens_think=False)):
-        for request in (goes_on, other):
-            with pytest.raises(UpstreamUnfit):
-                dialect.body(request, "m", Defaults())
-
-
-def test_thinking_is_switched_in_deepseeks_way() -> None:
-    for keywords, kind in (({"thinking": False}, "disabled"), ({"thinking": True}, "enabled")):
-        body = DIALECT.body(asked(chat_template_kwargs=keywords), "m", Defaults())
-        assert body["thinking"] == {"type": kind}
-        assert "chat_template_kwargs" not in body
 
 
 def test_the_language_guard_hears_the_answer() -> None:
