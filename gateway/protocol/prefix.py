@@ -17,7 +17,7 @@ from gateway.protocol.rules import wrong
 
 ASSISTANT = "<｜Assistant｜>"
 OPEN = "<think>\n"
-CLOSE = "\n</think>\n\n"
+CLOSE = "</think>\n\n"
 
 
 def complete_prefix(body: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -46,8 +46,8 @@ def complete_prefix(body: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         return _go_on(body, [*earlier, {"role": "assistant", "content": content}]), False
     begun = ASSISTANT + OPEN + reasoning
     if content:
-        # An answer's own texts have the line ends around the mark, and must not get them twice.
-        begun = begun.rstrip("\n") + CLOSE + content.lstrip("\n")
+        # An answer's own content begins with the line ends, and must not get them twice.
+        begun += CLOSE + content.lstrip("\n")
     if not earlier or earlier[-1]["role"] != "user" or not isinstance(earlier[-1]["content"], str):
         raise InvalidRequest(
             f"'{field}.reasoning_content' can be a prefix only after a user's message in text.",

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 class _MessageEvents(Named):
     def opening(self) -> bytes:
         message = {**_message_head(self.asked), "content": [], "stop_reason": None}
-        message |= {"stop_sequence": None, "usage": _message_usage(self.asked, 0, 0)}
+        # What the cache had is not told yet.
+        usage = {"input_tokens": len(self.asked.prompt), "output_tokens": 0}
+        message |= {"stop_sequence": None, "usage": usage}
         return named({"type": "message_start", "message": message})
 
     def open(self, block: int, kind: str) -> list[bytes]:

@@ -150,8 +150,8 @@ class TestPrefix:
     def test_reasoning(self, gateway: Gateway, vllm: Simulator, streamed: bool) -> None:
         prefix = {"role": "assistant", "reasoning_content": "7+5", "prefix": True}
         assert self.said(gateway, [*QUESTION, prefix], streamed) == ("=12", CONTENT)
-        # The simulated model's own answer has the three line ends around the mark behind it.
-        vllm.control(content="\n\n\n\\boxed{12}")
+        # The simulated model's own answer has the line ends after the mark, as R1's has.
+        vllm.control(content="\n\n\\boxed{12}")
         prefix |= {"content": "\\boxed", "reasoning_content": "7+5=12"}
         assert self.said(gateway, [*QUESTION, prefix], streamed) == ("", "{12}")
 

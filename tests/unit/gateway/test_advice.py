@@ -140,7 +140,7 @@ class TestPrefix:
         prefix = {**PREFIX, "reasoning_content": "7 and 5"}
         asked = advise(ask(messages=[USER, prefix]), Advice())
         assert rendered(asked) == (
-            "<｜User｜>What is 7+5?<｜Assistant｜><think>\n7 and 5\n</think>\n\nThe sum"
+            "<｜User｜>What is 7+5?<｜Assistant｜><think>\n7 and 5</think>\n\nThe sum"
         )
         assert not asked.thinks
 
