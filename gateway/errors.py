@@ -5,7 +5,9 @@ GatewayError
 │   ├── ContextLengthExceeded   400  the prompt alone fills the context
 │   └── BodyTooLarge            413
 ├── Unauthorized                401
-├── Forbidden                   403
+├── Forbidden                   403  the key may not do this, or not with this model
+├── RateLimited                 429  requests, tokens or parallel requests of the key
+├── BudgetSpent                 402  its money or reasoning tokens for the day or month
 ├── NotFound                    404  no such route
 │   └── ModelNotFound           404
 ├── MethodNotAllowed            405
@@ -126,6 +128,23 @@ class Forbidden(GatewayError):
     status = 403
     type = "permission_error"
     code = "forbidden"
+
+
+class RateLimited(GatewayError):
+    """The key has used up a limit; `retry_after_s` says when it will have room again."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    retry = True
+
+
+class BudgetSpent(GatewayError):
+    """A budget of the key is used up until the next day or month, by UTC."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class NotFound(GatewayError):

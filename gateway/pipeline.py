@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.auth.authenticate import Authenticator
+from gateway.auth.permit import permit
 from gateway.call import Call
 from gateway.errors import DeadlineExceeded, GatewayError, UpstreamTimeout
 from gateway.guard import Guard
@@ -67,6 +68,7 @@ class Pipeline:
         raw = await call.read_body(self.listen.max_body_bytes)
         asked = parse(raw, call.api, max_depth=self.listen.max_json_depth, bounds=self.bounds)
         call.model = self.router.find(asked.model)
+        permit(call.key, call.model.settings)
         call.asked = advise(asked, call.model.settings.advice)
         with self.metrics.working(call.model.id):
             async with self._guard(call), self.limits.hold(call):
@@ -100,15 +102,6 @@ class Pipeline:
             total_s=min(longest_s, call.time_left()),
             too_late=too_late,
         )
-
-
-class NoLimits:
-    """No limits."""
-
-    @asynccontextmanager
-    async def hold(self, call: Call) -> AsyncIterator[None]:
-        """Nothing is reserved."""
-        yield
 
 
 class NoCache:

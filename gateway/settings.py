@@ -77,7 +77,7 @@ class Admin(_Section):
 
 
 class StoreSettings(_Section):
-    """Redis. `url` holds keys (later also budgets and usage), `cache_url` the answer cache."""
+    """Redis. `url` holds keys, limits, budgets and usage, `cache_url` the answer cache."""
 
     url: RedisUrl = "redis://127.0.0.1:6380/0"
     cache_url: RedisUrl | None = None
@@ -94,6 +94,34 @@ class Auth(_Section):
     stale_s: Annotated[float, Field(ge=0)] = 600.0
     """How long a known key keeps working while the store is down."""
     cache_size: Annotated[int, Field(ge=1)] = 10000
+    bootstrap_file: Path | None = None
+    """File that declares keys (YAML); they are made at the start if they aren't there."""
+
+
+class LimitSettings(_Section):
+    """Limits and budgets of keys, and the usage that is kept."""
+
+    lease_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
+    """How long a dead worker's requests still hold their places; running ones renew them."""
+    usage_days: Annotated[int, Field(ge=1, le=3660)] = 400
+    """How long usage per key, model and day is kept."""
+    expiring_days: Annotated[float, Field(ge=0)] = 7.0
+    """A key that ends within so many days counts as expiring."""
+    near_budget_ratio: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """A key that has spent this share of a budget counts as near it."""
+    watch_interval_s: Seconds = 60.0
+    """How often expiring keys and those near their budget are counted."""
+
+
+class Prices(_Section):
+    """Prices in USD for a million tokens."""
+
+    input_miss: Annotated[float, Field(ge=0, le=10**6)] = 0.0
+    """Prompt tokens that had to be worked through."""
+    input_hit: Annotated[float, Field(ge=0, le=10**6)] | None = None
+    """Prompt tokens from the engine's prefix cache; as `input_miss` when not given."""
+    output: Annotated[float, Field(ge=0, le=10**6)] = 0.0
+    """Tokens of the answer, reasoning included."""
 
 
 class Defaults(_Section):
@@ -173,6 +201,15 @@ class RetrySettings(_Section):
     """Retries that can be saved up."""
 
 
+class HedgeSettings(_Section):
+    """Which calls are asked a second time, of another upstream, when they are slow."""
+
+    after_s: Seconds
+    """Time without an answer; one that nine of ten calls stay below is a good one."""
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+    """Only calls that are not streamed and want at most this many tokens."""
+
+
 class PoolSettings(_Section):
     """How requests are spread over a model's upstreams, and when one of them is left alone.
 
@@ -236,6 +273,8 @@ class ModelSettings(_Section):
     defaults: Defaults = Defaults()
     advice: Advice = Advice()
     timeouts: Timeouts = Timeouts()
+    prices: Prices = Prices()
+    """What its tokens cost; nothing when not given."""
     upstreams: Annotated[tuple[UpstreamSettings, ...], Field(min_length=1)]
     """The model servers; with `discovery: registry` those that are asked while no replica is
     ready, such as the URL that wakes a model from zero."""
@@ -243,6 +282,8 @@ class ModelSettings(_Section):
     """Whether replicas that register themselves in the store are asked directly."""
     discovery_key_file: Path | None = None
     """File with the engine key of these replicas."""
+    hedge: HedgeSettings | None = None
+    """Ask short calls a second time when they are slow, within the retry budget."""
     fallbacks: tuple[str, ...] = ()
     """Ids of models that may answer, in this order, while this one can't."""
     fallback_policy: Literal["never", "caller", "always"] = "caller"
@@ -277,6 +318,7 @@ class Settings(_Section):
     auth: Auth
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
     discover: tuple[DiscoverSettings, ...] = ()
+    limits: LimitSettings = LimitSettings()
     retry: RetrySettings = RetrySettings()
     pool: PoolSettings = PoolSettings()
     telemetry: Telemetry = Telemetry()

@@ -13,7 +13,8 @@ COMMANDS = {
     "env": "print what an OpenAI client needs to use it",
     "chat": "ask a question and see the answer stream in",
     "models": "list the models it serves",
-    "keys": "make, list and revoke API keys",
+    "keys": "make, list, show, rotate and revoke API keys",
+    "usage": "show what each key used of each model on each day",
     "gateway": "run a gateway, or check its configuration",
     "engine-args": "print what an engine is started with",
 }

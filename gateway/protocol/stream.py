@@ -237,6 +237,7 @@ class CompletionStream:
     def __init__(self, asked: Asked, model: str) -> None:
         self._asked = asked
         self._model = model
+        self._per_prompt = int(asked.body.get("n") or 1)
         self._choices = choices_of(asked)
         self._finished: set[int] = set()
         self._head: dict[str, Any] = {}
@@ -264,6 +265,11 @@ class CompletionStream:
         content = False
         for choice in chunk["choices"]:
             content = bool(choice.get("text")) or content
+            self.usage.completion += len(choice.get("token_ids") or ())
+            # A choice carries its prompt once; the choices of one prompt share it.
+            prompt_ids = choice.get("prompt_token_ids")
+            if prompt_ids and choice.get("index", 0) % self._per_prompt == 0:
+                self.usage.prompt += len(prompt_ids)
             if self.progress is not None:
                 self.progress.prompt = choice.get("prompt_token_ids") or self.progress.prompt
                 self.progress.passed(choice.get("token_ids") or (), None, choice.get("text"))

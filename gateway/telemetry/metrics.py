@@ -1,8 +1,8 @@
 """The gateway's metrics: their names, and one method for each thing that happens.
 
 Label values are bounded: models and upstreams come from the configuration (`unknown` for a
-model that isn't in it), replicas that register themselves are numbered, all others are from
-fixed sets. Never a key, a prompt or a path.
+model that isn't in it), replicas that register themselves are numbered, tenants are at most 50
+and `other`, all others are from fixed sets. Never a key, a prompt or a path.
 """
 
 from __future__ import annotations
@@ -111,6 +111,24 @@ STORE_DEGRADED = Family(
     "1 while a worker's last store operation failed.",
     across="max",
 )
+COST = Family(
+    "r1_cost_usd_total",
+    "counter",
+    "Cost of answers in USD, by the prices configured; the 50 largest tenants by name.",
+    ("model", "tenant"),
+)
+KEYS_EXPIRING = Family(
+    "r1_keys_expiring",
+    "gauge",
+    "Keys that expire within limits.expiring_days.",
+    across="max",
+)
+KEYS_NEAR_BUDGET = Family(
+    "r1_keys_near_budget",
+    "gauge",
+    "Keys that have spent limits.near_budget_ratio or more of a budget.",
+    across="max",
+)
 
 FAMILIES = (
     REQUESTS,
@@ -132,6 +150,9 @@ FAMILIES = (
     AUTH_FAILURES,
     STORE_ERRORS,
     STORE_DEGRADED,
+    COST,
+    KEYS_EXPIRING,
+    KEYS_NEAR_BUDGET,
 )
 
 
@@ -244,3 +265,12 @@ class Metrics:
         """A store operation failed."""
         self._degraded.set(1.0)
         self._meter.number(STORE_ERRORS, operation).add()
+
+    def cost(self, model: str, tenant: str, usd: float) -> None:
+        """An answer's cost; `tenant` is a name of the largest ones, or `other`."""
+        self._meter.number(COST, model, tenant).add(usd)
+
+    def keys(self, *, expiring: int, near_budget: int) -> None:
+        """How many keys will soon stop working."""
+        self._meter.number(KEYS_EXPIRING).set(expiring)
+        self._meter.number(KEYS_NEAR_BUDGET).set(near_budget)

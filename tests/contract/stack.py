@@ -177,6 +177,7 @@ class Gateway(Process):
         model: dict[str, Any] | None = None,
         auth: dict[str, Any] | None = None,
         retry: dict[str, Any] | None = None,
+        limits: dict[str, Any] | None = None,
         pool: dict[str, Any] | None = None,
         more_models: list[dict[str, Any]] | None = None,
         discover: list[dict[str, Any]] | None = None,
@@ -211,6 +212,7 @@ class Gateway(Process):
             "discover": discover or [],
             # One attempt, where a test does not ask for more: its faults are then counted exactly.
             "retry": {"attempts": 1, **(retry or {})},
+            "limits": limits or {},
             "pool": pool or {},
             "telemetry": {"probe_interval_s": 0.5},
         }

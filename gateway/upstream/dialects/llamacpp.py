@@ -11,6 +11,7 @@ from gateway.protocol.usage import Usage
 from gateway.protocol.vendor import VendorStream, vendor_whole
 from gateway.settings import Defaults
 from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
+from gateway.upstream.dialects.openai import named_as_deepseek
 
 _PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
@@ -68,7 +69,7 @@ class LlamaCpp:
             body["max_tokens"] = asked.max_tokens
         if asked.api == "chat":
             body["reasoning_format"] = "deepseek"
-            body["messages"] = asked.body["messages"]
+            body["messages"] = [named_as_deepseek(each) for each in body["messages"]]
         return body
 
     def splitter(self) -> Splitter:

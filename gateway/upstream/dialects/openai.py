@@ -71,7 +71,7 @@ class OpenAi:
         body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
         kept = {name: value for name, value in body.items() if name in FIELDS[asked.api]}
         if asked.api == "chat":
-            kept["messages"] = [_message(each) for each in body["messages"]]
+            kept["messages"] = [named_as_deepseek(each) for each in body["messages"]]
         return kept
 
     def splitter(self) -> Splitter:
@@ -89,7 +89,7 @@ class OpenAi:
         return vendor_whole(data, asked, model, opens_think=self._opens_think)
 
 
-def _message(message: dict[str, Any]) -> dict[str, Any]:
+def named_as_deepseek(message: dict[str, Any]) -> dict[str, Any]:
     """DeepSeek's name for the reasoning of an earlier answer."""
     if "reasoning" not in message:
         return message

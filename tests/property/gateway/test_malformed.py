@@ -6,6 +6,8 @@ import asyncio
 import json
 import logging
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from copy import deepcopy
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference import InferenceRoute
+from gateway.auth.terms import Terms
 from gateway.call import Call, Message
 from gateway.errors import GatewayError, InvalidRequest
-from gateway.pipeline import NoAdmission, NoCache, NoLimits, Pipeline
+from gateway.pipeline import NoAdmission, NoCache, Pipeline
 from gateway.protocol.advice import advise
 from gateway.protocol.request import Api, Asked, parse
 from gateway.router import Router
@@ -172,7 +175,7 @@ def ready(asked: Asked) -> None:
 
 async def anyone(authorization: str | None) -> Any:
     """Every key is good."""
-    return SimpleNamespace(id="k", tenant="t")
+    return SimpleNamespace(id="k", tenant="t", terms=Terms())
 
 
 class Counting(FitContext):
@@ -200,6 +203,14 @@ class Echo:
         json.dumps(body)
         upstream.dialect.stream(call.asked, "m", 3)
         await call.reply(200, b"{}")
+
+
+class NoLimits:
+    """Nothing is reserved."""
+
+    @asynccontextmanager
+    async def hold(self, call: Call) -> AsyncIterator[None]:
+        yield
 
 
 class Door:
