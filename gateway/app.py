@@ -15,9 +15,10 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from gateway.api import balance, faults, health, models
+from gateway.api import balance, faults, health, models, openapi, stored
 from gateway.api.inference import InferenceRoute
 from gateway.api.request_id import RequestIds
+from gateway.api.schemas import ROUTES
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.cache import KeyCache
 from gateway.auth.register import KeyRegister
@@ -28,7 +29,6 @@ from gateway.limits.leases import Leases
 from gateway.limits.ledger import Ledger
 from gateway.limits.settler import Settler
 from gateway.pipeline import NoAdmission, NoCache, Pipeline
-from gateway.protocol.request import Api
 from gateway.router import Router
 from gateway.settings import ModelSettings, Settings, UpstreamSettings
 from gateway.store.redis import Store
@@ -39,6 +39,7 @@ from gateway.upstream.client import UpstreamClient, make_session
 from gateway.upstream.discovery import Discovery
 from gateway.upstream.fallback import Fallback
 from gateway.upstream.fit import FitContext
+from gateway.upstream.language import LanguageGuard
 from gateway.upstream.listing import Listing
 from gateway.upstream.pool import make_model
 from gateway.upstream.probe import Probe, watches
@@ -89,8 +90,10 @@ async def gateway(
     router = Router([make(model) for model in settings.models])
     async with make_session() as session:
         client = UpstreamClient(session)
+        budget = RetryBudget(store, settings.retry, metrics)
         pipeline = Pipeline(
             listen=settings.listen,
+            bounds=settings.bounds,
             authenticate=authenticate,
             router=router,
             metrics=metrics,
@@ -101,8 +104,14 @@ async def gateway(
             admission=NoAdmission(),
             attempt=Fallback(
                 Retry(
-                    Attempt(client, FitContext(client), metrics, make_id=_new_id),
-                    RetryBudget(store, settings.retry, metrics),
+                    Attempt(
+                        client,
+                        FitContext(client),
+                        metrics,
+                        LanguageGuard(budget, metrics),
+                        make_id=_new_id,
+                    ),
+                    budget,
                     settings.retry,
                     metrics,
                     draw=random.random,
@@ -160,11 +169,9 @@ def make_app(
     app.include_router(health.make_router(lambda: readiness.reason))
     app.include_router(models.make_router(authenticate, router, created=int(time.time())))
     app.include_router(balance.make_router(authenticate, ledger))
-    inference: tuple[tuple[str, Api], ...] = (
-        ("/chat/completions", "chat"),
-        ("/completions", "completions"),
-    )
-    for path, api in inference:
+    app.include_router(stored.make_router())
+    openapi.install(app)
+    for api, (path, *_) in ROUTES.items():
         route = InferenceRoute(
             api, pipeline, metrics, logger, now=time.perf_counter, make_id=_new_id
         )

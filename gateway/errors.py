@@ -21,7 +21,8 @@ GatewayError
     ├── UpstreamBusy            429/503  it asks us to come back later
     ├── UpstreamTimeout         504  it took longer than the configured bound
     ├── UpstreamFailed          502  it answered 5xx, or something that isn't an answer
-    └── UpstreamLost            502  it went away in the middle of an answer
+    ├── UpstreamLost            502  it went away in the middle of an answer
+    └── LanguageMixed           502  a finished answer that is asked for once more
 """
 
 from __future__ import annotations
@@ -258,6 +259,12 @@ class UpstreamLost(UpstreamError):
 
     code = "upstream_lost"
     outcome = "lost"
+
+
+class LanguageMixed(UpstreamError):
+    """The answer mixes languages and is asked for once more; callers never meet this."""
+
+    outcome = "mixed"
 
 
 class ClientDisconnected(Exception):

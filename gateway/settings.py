@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -30,6 +30,11 @@ def _redis_url(value: str) -> str:
     if not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must be a URL such as redis://127.0.0.1:6380/0")
     return value
+
+
+def _off(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
 
 
 HttpUrl = Annotated[str, AfterValidator(http_url)]
@@ -126,6 +131,45 @@ class Defaults(_Section):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
+class Bounds(_Section):
+    """How many and how long the parts of a request may be; one that has more gets 400."""
+
+    messages: Annotated[int, Field(ge=1)] = 4096
+    """Messages of a chat, or items of a response's input."""
+    parts: Annotated[int, Field(ge=1)] = 1024
+    """Content parts of one message."""
+    tools: Annotated[int, Field(ge=1)] = 128
+    choices: Annotated[int, Field(ge=1)] = 128
+    """Answers to one request: `n`, times the prompts of a completion."""
+    stops: Annotated[int, Field(ge=1)] = 4
+    """Stop texts. vLLM refuses more than 4 unless VLLM_MAX_STOP_STRINGS says otherwise."""
+    stop_chars: Annotated[int, Field(ge=1)] = 256
+    """Characters of one stop text."""
+    logit_bias: Annotated[int, Field(ge=1)] = 1024
+    """Entries of `logit_bias`."""
+    logprobs: Annotated[int, Field(ge=0)] = 20
+    """Alternatives of one token, in `logprobs`, `top_logprobs` and `prompt_logprobs`."""
+
+
+class Advice(_Section):
+    """What is done to requests for a model because of how it was trained. Chat APIs only."""
+
+    system_prompt: Annotated[Literal["passed", "folded", "off"], BeforeValidator(_off)] = "passed"
+    """`folded`: moved to the front of the first user message; `off`: left out."""
+    boxed: Annotated[Literal["off", "math", "always"], BeforeValidator(_off)] = "off"
+    """Ask for the final answer in a box: `math` when the question looks like mathematics."""
+    force_think: bool = False
+    """Begin the answer with `<think>`, for upstreams whose chat template does not."""
+    thinking: Literal["always", "switched"] = "always"
+    """`switched`: the chat template can turn thinking off (`thinking`, `enable_thinking`)."""
+    echoed_reasoning: Literal["accept", "refuse"] = "accept"
+    """`reasoning_content` in earlier messages; DeepSeek's API refuses it with 400."""
+    language_guard: Annotated[Literal["off", "count", "retry"], BeforeValidator(_off)] = "off"
+    """Answers in a script that the prompt does not use: count them; ask once more."""
+    language_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of an answer's words in such a script from which on it counts as mixed."""
+
+
 class Timeouts(_Section):
     """Bounds on one attempt at an upstream."""
 
@@ -218,6 +262,7 @@ class ModelSettings(_Section):
     think_end_token_id: Annotated[int, Field(ge=0)] | None = None
     """Token id of `</think>`. Learned from the upstream when not given."""
     defaults: Defaults = Defaults()
+    advice: Advice = Advice()
     timeouts: Timeouts = Timeouts()
     prices: Prices = Prices()
     """What its tokens cost; nothing when not given."""
@@ -256,6 +301,7 @@ class Settings(_Section):
     """The whole configuration."""
 
     listen: Listen = Listen()
+    bounds: Bounds = Bounds()
     admin: Admin = Admin()
     store: StoreSettings = StoreSettings()
     auth: Auth

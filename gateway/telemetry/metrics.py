@@ -77,6 +77,12 @@ RETRY_BUDGET = Family(
     ("model",),
     across="min",
 )
+LANGUAGE = Family(
+    "r1_language_guard_total",
+    "counter",
+    "Answers that mix languages, by what was done.",
+    ("model", "action"),
+)
 RESUMES = Family(
     "r1_resumes_total",
     "counter",
@@ -136,6 +142,7 @@ FAMILIES = (
     UPSTREAM_UP,
     BREAKER_STATE,
     RETRY_BUDGET,
+    LANGUAGE,
     RESUMES,
     REJECTIONS,
     ENDINGS,
@@ -225,6 +232,10 @@ class Metrics:
     def retry_budget(self, model: str, ratio: float) -> None:
         """A retry was granted or refused."""
         self._meter.number(RETRY_BUDGET, model).set(ratio)
+
+    def language_mixed(self, model: str, action: str) -> None:
+        """An answer mixes languages; `action` is counted or retried."""
+        self._meter.number(LANGUAGE, model, action).add()
 
     def resumed(self, model: str, outcome: str) -> None:
         """A stream lost its model server: it was continued to its end (ok) or not."""

@@ -20,6 +20,7 @@ from gateway.upstream.client import UpstreamClient, lost, read_all, read_piece
 from gateway.upstream.delivery import Delivery
 from gateway.upstream.dialects import Splitter
 from gateway.upstream.fit import FitContext
+from gateway.upstream.language import LanguageGuard
 from gateway.upstream.pool import Upstream
 from gateway.upstream.visit import Visit
 
@@ -44,12 +45,14 @@ class Attempt:
         client: UpstreamClient,
         fit: FitContext,
         metrics: Metrics,
+        language: LanguageGuard,
         *,
         make_id: Callable[[], str],
     ) -> None:
         self._client = client
         self._fit = fit
         self._metrics = metrics
+        self._language = language
         self._make_id = make_id
 
     async def __call__(self, call: Call, delivery: Delivery, tried: Sequence[Upstream]) -> None:
@@ -93,6 +96,7 @@ class Attempt:
         body, call.usage = upstream.dialect.whole(
             data, call.asked, call.model.id, upstream.think_end
         )
+        await self._language.judge(call)
         call.delivered = True
         await call.reply(200, body)
 
@@ -130,6 +134,7 @@ class Attempt:
                 visit.answering()
                 patience.limit(call.model.settings.timeouts.idle_s)
             patience.heard()
+        await self._language.judge(call)
         # Read to the end, so that the connection can be used again.
         await read_piece(response)
 
@@ -137,6 +142,7 @@ class Attempt:
         """The question for a whole answer."""
         settings = call.model.settings
         body = upstream.dialect.body(call.asked, upstream.model, settings.defaults)
+        self._language.listen(call)
         await self._fit(call.asked, body, upstream, settings.timeouts)
         return Question(upstream.dialect.path(call.api), body)
 

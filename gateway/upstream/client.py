@@ -105,6 +105,17 @@ class UpstreamClient:
             raise _no_answer(lookup)
         return int(answer["count"])
 
+    async def count_message_tokens(
+        self, upstream: Upstream, prompt: dict[str, Any], timeouts: Timeouts
+    ) -> int:
+        """The same for a prompt in Anthropic's form."""
+        lookup = Lookup("/v1/messages/count_tokens", prompt)
+        answer = await self._ask(upstream, lookup, timeouts.connect_s + timeouts.idle_s)
+        count = answer.get("input_tokens")
+        if not isinstance(count, int):
+            raise _no_answer(lookup)
+        return count
+
     async def detokenize(self, upstream: Upstream, ids: list[int], timeout_s: float) -> str:
         """The text of tokens (vLLM's /detokenize). Raises UpstreamError."""
         lookup = Lookup("/detokenize", {"model": upstream.model, "tokens": ids})

@@ -156,6 +156,8 @@ class Simulator(Process):
             step_s=0.0,
             first_token_s=0.0,
             per_event=1,
+            tool=None,
+            after=4,
             reasoning="7+5=12",
             content="\\boxed{12}",
         )

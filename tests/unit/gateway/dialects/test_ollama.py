@@ -19,6 +19,8 @@ DIALECT = Ollama(opens_think=False)
 NONE = Defaults()
 WORKING = "check 1+1 ends 2 ok\n"
 
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
 
 def test_a_stream(recorded: Recorded) -> None:
     request = asked(stream=True, stream_options={"include_usage": True})
@@ -147,8 +149,8 @@ def test_formats_tools_and_log_probabilities() -> None:
     named = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     assert body(response_format={"type": "json_object"})["format"] == "json"
     assert body(response_format=named)["format"] == schema
-    assert body(tools=[{"type": "function"}])["tools"] == [{"type": "function"}]
-    assert "tools" not in body(tools=[{"type": "function"}], tool_choice="none")
+    assert body(tools=TOOLS)["tools"] == TOOLS
+    assert "tools" not in body(tools=TOOLS, tool_choice="none")
     assert body(logprobs=True, top_logprobs=2)["top_logprobs"] == 2
 
 
@@ -200,9 +202,8 @@ def test_tool_calls_come_back_as_openai_has_them() -> None:
     [
         ({"n": 2}, "n"),
         ({"logit_bias": {"1": 5}}, "logit_bias"),
-        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": "required", "tools": TOOLS}, "tool_choice"),
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "messages"),
     ],
 )
 def test_what_it_cannot_do_is_said(fields: dict[str, Any], param: str) -> None:
