@@ -39,6 +39,7 @@ from gateway.upstream.client import UpstreamClient, make_session
 from gateway.upstream.discovery import Discovery
 from gateway.upstream.fallback import Fallback
 from gateway.upstream.fit import FitContext
+from gateway.upstream.hedge import Hedge
 from gateway.upstream.language import LanguageGuard
 from gateway.upstream.listing import Listing
 from gateway.upstream.pool import make_model
@@ -109,6 +110,7 @@ async def gateway(
                         FitContext(client),
                         metrics,
                         LanguageGuard(budget, metrics),
+                        Hedge(budget),
                         make_id=_new_id,
                     ),
                     budget,

@@ -201,6 +201,15 @@ class RetrySettings(_Section):
     """Retries that can be saved up."""
 
 
+class HedgeSettings(_Section):
+    """Which calls are asked a second time, of another upstream, when they are slow."""
+
+    after_s: Seconds
+    """Time without an answer; one that nine of ten calls stay below is a good one."""
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+    """Only calls that are not streamed and want at most this many tokens."""
+
+
 class PoolSettings(_Section):
     """How requests are spread over a model's upstreams, and when one of them is left alone.
 
@@ -273,6 +282,8 @@ class ModelSettings(_Section):
     """Whether replicas that register themselves in the store are asked directly."""
     discovery_key_file: Path | None = None
     """File with the engine key of these replicas."""
+    hedge: HedgeSettings | None = None
+    """Ask short calls a second time when they are slow, within the retry budget."""
     fallbacks: tuple[str, ...] = ()
     """Ids of models that may answer, in this order, while this one can't."""
     fallback_policy: Literal["never", "caller", "always"] = "caller"

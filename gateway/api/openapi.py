@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import JSONResponse
 
-from gateway.api.schemas import COUNT, ROUTES, SCHEMAS, TEXT, ref
+from gateway.api.schemas import COUNT, NUMBER, ROUTES, SCHEMAS, TEXT, ref
 from gateway.protocol.fields import Api
 
 HEADERS = {
@@ -32,6 +32,11 @@ HEADERS = {
 ERROR_HEADERS = {
     "x-should-retry": ("Whether the same request may succeed later.", TEXT),
     "retry-after": ("Seconds; on every 429 and 503.", COUNT),
+}
+REQUEST_HEADERS = {
+    "x-request-id": ("An id for this request; up to 128 of A-Z a-z 0-9 . _ : -", TEXT),
+    "x-request-timeout": ("Seconds to the end of the answer.", NUMBER),
+    "x-r1-fallback": ("Whether another model may answer: allow or deny.", TEXT),
 }
 _OPEN = ("/livez", "/readyz", "/openapi.json")
 _KEYS: list[dict[str, list[str]]] = [{"bearer": []}, {"x-api-key": []}]
@@ -93,6 +98,10 @@ def _inference(api: Api, prefix: str) -> dict[str, Any]:
         "summary": about,
         "operationId": f"{api}{prefix.replace('/', '_')}",
         "security": _KEYS,
+        "parameters": [
+            {"name": name, "in": "header", "description": about, "schema": schema}
+            for name, (about, schema) in REQUEST_HEADERS.items()
+        ],
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": ref(request)}},

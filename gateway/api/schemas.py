@@ -43,6 +43,7 @@ TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
 WHOLE: Schema = {"type": "integer"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
+NUMBER: Schema = {"type": "number"}
 ANY: Schema = {"type": "object"}
 MAYBE_TEXT = _or_null(TEXT)
 PARTS = _list(_object("type", type=TEXT, text=TEXT))

@@ -12,9 +12,9 @@ from typing import Any
 
 from gateway.errors import InvalidRequest
 from gateway.protocol.conversation import TEXT_PARTS
-from gateway.protocol.prefix import complete_prefix, force_think, goes_on
+from gateway.protocol.prefix import ASSISTANT, CLOSE, OPEN, complete_prefix, force_think, goes_on
 from gateway.protocol.request import Asked
-from gateway.protocol.thinking import apply_thinking
+from gateway.protocol.thinking import apply_thinking, is_off
 from gateway.settings import Advice
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -47,7 +47,7 @@ def advise(asked: Asked, advice: Advice) -> Asked:
         if advice.echoed_reasoning == "refuse":
             _refuse_echoes(body["messages"])
         body, thinks = complete_prefix(body)
-        if advice.force_think and not goes_on(body):
+        if advice.force_think and not goes_on(body) and not is_off(body):
             body = force_think(body)
     if body is asked.body:
         return asked
@@ -119,8 +119,11 @@ def text_of(content: Any) -> str:
 
 
 def prompt_text(body: dict[str, Any]) -> str:
-    """All text of a chat's messages."""
-    return "\n".join(text_of(message.get("content")) for message in body["messages"])
+    """All that a chat's messages say, without what was added to them here."""
+    text = "\n".join(text_of(message.get("content")) for message in body["messages"])
+    for added in (BOXED, ASSISTANT, OPEN, CLOSE):
+        text = text.replace(added, "\n")
+    return text
 
 
 def _refuse_echoes(messages: Turns) -> None:

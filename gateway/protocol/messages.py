@@ -14,7 +14,6 @@ from gateway.errors import UpstreamFailed, UpstreamRejected
 from gateway.protocol import sse
 from gateway.protocol.request import Asked
 from gateway.protocol.stream import Piece
-from gateway.protocol.uncontinued import Uncontinued
 from gateway.protocol.usage import Usage, estimated_reasoning
 from gateway.protocol.wire import drop, read_object
 
@@ -47,7 +46,7 @@ def read_token_count(data: bytes) -> tuple[bytes, Usage]:
     return data, Usage()
 
 
-class MessagesStream(Uncontinued):
+class MessagesStream:
     """The events of a streamed message."""
 
     def __init__(self, asked: Asked, model: str) -> None:

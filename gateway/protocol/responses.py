@@ -15,7 +15,6 @@ from gateway.errors import UpstreamFailed
 from gateway.protocol import sse
 from gateway.protocol.request import Asked
 from gateway.protocol.stream import Piece
-from gateway.protocol.uncontinued import Uncontinued
 from gateway.protocol.usage import Usage, estimated_reasoning
 from gateway.protocol.wire import drop, error_from, read_object
 
@@ -37,7 +36,7 @@ def read_response(data: bytes, model: str) -> tuple[bytes, Usage]:
     return orjson.dumps(body), usage
 
 
-class ResponsesStream(Uncontinued):
+class ResponsesStream:
     """The events of a streamed response."""
 
     def __init__(self, asked: Asked, model: str) -> None:

@@ -41,6 +41,9 @@ def apply_thinking(
     if wish is None and "thinking" not in body:
         return body
     body = {name: value for name, value in body.items() if name != "thinking"}
+    if mode == "switched" and wish is not None:
+        # For model servers that take DeepSeek's form.
+        body["thinking"] = {"type": "enabled" if wish else "disabled"}
     keywords = dict(body.get("chat_template_kwargs") or {})
     for switch in _SWITCHES:
         keywords.pop(switch, None)
@@ -51,6 +54,11 @@ def apply_thinking(
     else:
         body.pop("chat_template_kwargs", None)
     return body
+
+
+def is_off(body: dict[str, Any]) -> bool:
+    """Whether a body that `apply_thinking` gave asks the template not to think."""
+    return (body.get("chat_template_kwargs") or {}).get("thinking") is False
 
 
 def _wish(body: dict[str, Any], api: Api) -> tuple[bool | None, str]:

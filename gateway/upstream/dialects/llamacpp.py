@@ -10,7 +10,7 @@ from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.protocol.vendor import VendorStream, vendor_whole
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Lookup, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
 
 _PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
@@ -53,7 +53,11 @@ class LlamaCpp:
         return _PATHS[api]
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
-        """With the reasoning split by the server where it knows the template."""
+        """With the reasoning split by the server where it knows the template.
+
+        Raises UpstreamUnfit.
+        """
+        only_chunks(asked)
         body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
         penalty = body.get("repetition_penalty")
         for field in _DROPPED:

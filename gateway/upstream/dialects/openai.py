@@ -11,7 +11,7 @@ from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.protocol.vendor import VendorStream, vendor_whole
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Lookup, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
 
 _PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
 
@@ -66,7 +66,8 @@ class OpenAi:
         return _PATHS[api]
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
-        """Without the fields that only vLLM knows."""
+        """Without the fields that only vLLM knows. Raises UpstreamUnfit."""
+        only_chunks(asked)
         body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
         kept = {name: value for name, value in body.items() if name in FIELDS[asked.api]}
         if asked.api == "chat":

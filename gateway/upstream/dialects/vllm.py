@@ -59,7 +59,10 @@ class Vllm:
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
         """With token ids and usage asked for, which the gateway counts with."""
-        return prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
+        body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
+        # Said in the template's words already.
+        body.pop("thinking", None)
+        return body
 
     def splitter(self) -> Splitter:
         """Server-sent events."""

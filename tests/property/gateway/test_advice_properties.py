@@ -34,9 +34,12 @@ def ask(messages: Any, **body: Any) -> Asked:
     return parse(raw, "chat", max_depth=16)
 
 
-def texts(messages: list[Any]) -> list[str]:
+def texts(messages: list[Any], *, all_parts: bool = False) -> list[str]:
+    """The text of each message, or of its first part."""
     return [
-        each["content"] if isinstance(each["content"], str) else each["content"][0]["text"]
+        each["content"]
+        if isinstance(each["content"], str)
+        else "".join(part["text"] for part in each["content"][: None if all_parts else 1])
         for each in messages
     ]
 
@@ -46,7 +49,7 @@ def test_folding_loses_no_text(messages: list[Any]) -> None:
     asked = advise(ask(messages), Advice(system_prompt="folded"))
     body = prepare(asked, model="m", temperature=None, top_p=None)
     assert not [each for each in body["messages"] if each["role"] == "system"]
-    said = prompt_text(body)
+    said = "\n".join(texts(body["messages"], all_parts=True))
     assert all(text in said for text in texts(messages))
 
 
@@ -62,7 +65,8 @@ def test_the_box_is_asked_for_once(messages: list[Any]) -> None:
     always = Advice(boxed="always")
     once = advise(ask(messages), always)
     users = any(each["role"] == "user" for each in messages)
-    assert prompt_text(once.body).count(BOXED) == users
+    assert "\n".join(texts(once.body["messages"], all_parts=True)).count(BOXED) == users
+    assert BOXED not in prompt_text(once.body)
     assert advise(once, always).body == once.body
 
 

@@ -17,7 +17,7 @@ from gateway.api.inference import InferenceRoute
 from gateway.auth.keys import KeyRecord
 from gateway.auth.terms import Terms
 from gateway.call import Call, Message
-from gateway.errors import InvalidRequest
+from gateway.errors import GatewayError, InvalidRequest
 from gateway.limits.estimate import Estimates
 from gateway.limits.hold import KeyLimits
 from gateway.limits.leases import Leases
@@ -31,6 +31,9 @@ from gateway.settings import Advice, Bounds, Defaults, Listen, ModelSettings, Po
 from gateway.telemetry.families import Meter
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sheet import Sheet, make_files
+from gateway.upstream.dialects.llamacpp import LlamaCpp
+from gateway.upstream.dialects.ollama import Ollama
+from gateway.upstream.dialects.openai import OpenAi
 from gateway.upstream.dialects.vllm import Vllm
 from gateway.upstream.fit import FitContext
 from gateway.upstream.pool import make_model
@@ -105,6 +108,12 @@ JUNK: list[Any] = [
 EVERYTHING = Advice(
     system_prompt="folded", boxed="always", force_think=True, echoed_reasoning="accept"
 )
+DIALECTS = (
+    Vllm(),
+    OpenAi(opens_think=False),
+    LlamaCpp(opens_think=True),
+    Ollama(opens_think=False),
+)
 PLAIN = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False)
 JSON = st.recursive(
     PLAIN | st.text(max_size=20),
@@ -155,11 +164,16 @@ def spoil(body: dict[str, Any], rng: random.Random) -> bytes:
 
 def ready(asked: Asked) -> None:
     """All that the gateway does with a request before it is sent."""
-    asked = advise(asked, EVERYTHING)
-    dialect = Vllm()
-    json.dumps(dialect.body(asked, "served", Defaults()))
-    if asked.stream:
-        dialect.stream(asked, "m", 3)
+    for dialect in DIALECTS:
+        for advice in (Advice(), EVERYTHING):
+            try:
+                advised = advise(asked, advice)
+                json.dumps(dialect.body(advised, "served", Defaults()))
+            except GatewayError as refusal:
+                assert refusal.status < 500  # noqa: PT017
+                continue
+            if asked.stream:
+                dialect.stream(advised, "m", 3)
 
 
 async def anyone(authorization: str | None) -> Any:
@@ -193,7 +207,7 @@ class Echo:
         self._fit = Counting()
 
     async def __call__(self, call: Call) -> None:
-        upstream = call.model.upstreams[0]
+        upstream = call.model.pool.upstreams[0]
         body = upstream.dialect.body(call.asked, "served", Defaults())
         await self._fit(call.asked, body, upstream, call.model.settings.timeouts)
         json.dumps(body)
@@ -216,22 +230,19 @@ class Door:
         )
         authenticate: Any = anyone
         ledger: Any = Roomy()
+        model = make_model(
+            settings,
+            lambda _: None,
+            PoolSettings(),
+            metrics,
+            now=lambda: 0.0,
+            draw=lambda: 0.0,
+        )
         pipeline = Pipeline(
             listen=Listen(),
             bounds=Bounds(),
             authenticate=authenticate,
-            router=Router(
-                [
-                    make_model(
-                        settings,
-                        lambda _: None,
-                        PoolSettings(),
-                        metrics,
-                        now=lambda: 0.0,
-                        draw=lambda: 0.0,
-                    )
-                ]
-            ),
+            router=Router([model]),
             metrics=metrics,
             limits=KeyLimits(
                 ledger,

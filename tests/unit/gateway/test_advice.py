@@ -13,7 +13,8 @@ from gateway.errors import InvalidRequest
 from gateway.protocol.advice import BOXED, advise, looks_like_mathematics
 from gateway.protocol.language import is_mixed, words
 from gateway.protocol.request import Api, Asked, parse, prepare
-from gateway.settings import Advice
+from gateway.settings import Advice, Defaults
+from gateway.upstream.dialects.vllm import Vllm
 
 WEIGHTS = Path(__file__).parents[3] / "serving" / "nano" / "weights"
 USER = {"role": "user", "content": "What is 7+5?"}
@@ -77,7 +78,7 @@ class TestThinking:
         assert refused(ask(api, **body), Advice()) == field
         asked = advise(ask(api, **body), Advice(thinking="switched"))
         assert asked.body["chat_template_kwargs"] == {"thinking": False, "enable_thinking": False}
-        assert "thinking" not in asked.body
+        assert "thinking" not in Vllm().body(asked, "m", Defaults())
 
     @pytest.mark.parametrize(
         "body",
@@ -178,6 +179,9 @@ def test_forced_think() -> None:
     asked = advise(ask(), Advice(force_think=True))
     assert rendered(asked) == "<｜User｜>What is 7+5?<｜Assistant｜><think>\n"
     assert asked.thinks
+    # Nor is it forced where it is not wanted.
+    off = ask(thinking={"type": "disabled"})
+    assert advise(off, Advice(force_think=True, thinking="switched")).body["messages"] == [USER]
     # A prefix says itself how the answer begins.
     asked = advise(ask(messages=[USER, PREFIX]), Advice(force_think=True))
     assert rendered(asked).endswith("<｜Assistant｜>The sum")

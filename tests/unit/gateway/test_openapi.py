@@ -15,7 +15,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 
 from gateway.api import admin, health
-from gateway.api.openapi import ERROR_HEADERS, HEADERS, make_document
+from gateway.api.openapi import ERROR_HEADERS, HEADERS, REQUEST_HEADERS, make_document
 from gateway.api.schemas import SCHEMAS
 from gateway.app import Readiness, make_app
 from gateway.protocol.fields import _RULES
@@ -92,7 +92,8 @@ def test_the_document_is_valid(document: dict[str, Any], jsonschema: Any) -> Non
     for path, item in document["paths"].items():
         for operation in item.values():
             ids.append(operation["operationId"])
-            given = {each["name"] for each in operation.get("parameters", [])}
+            parameters = operation.get("parameters", [])
+            given = {each["name"] for each in parameters if each["in"] == "path"}
             assert set(re.findall(r"{(\w+)}", path)) == given
             for response in operation["responses"].values():
                 assert response["description"]
@@ -165,6 +166,7 @@ def test_the_page_has_each_code_and_header_that_is_sent() -> None:
     sent = set(re.findall(r'\(b"((?:x-|openai-|retry-)[a-z0-9-]+)",', source))
     assert {"x-request-id", "x-r1-model", "retry-after"} <= sent
     told = {*HEADERS, *ERROR_HEADERS}
+    assert [header for header in REQUEST_HEADERS if f"| `{header}` |" not in PAGE] == []
     # Said to proxies, not to callers.
     assert sent - told - {"x-accel-buffering"} == set()
     assert [header for header in told if f"| `{header}` |" not in PAGE] == []

@@ -19,8 +19,6 @@ DIALECT = Ollama(opens_think=False)
 NONE = Defaults()
 WORKING = "check 1+1 ends 2 ok\n"
 
-TOOLS = [{"type": "function", "function": {"name": "f"}}]
-
 
 def test_a_stream(recorded: Recorded) -> None:
     request = asked(stream=True, stream_options={"include_usage": True})
@@ -149,8 +147,9 @@ def test_formats_tools_and_log_probabilities() -> None:
     named = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     assert body(response_format={"type": "json_object"})["format"] == "json"
     assert body(response_format=named)["format"] == schema
-    assert body(tools=TOOLS)["tools"] == TOOLS
-    assert "tools" not in body(tools=TOOLS, tool_choice="none")
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert body(tools=tools)["tools"] == tools
+    assert "tools" not in body(tools=tools, tool_choice="none")
     assert body(logprobs=True, top_logprobs=2)["top_logprobs"] == 2
 
 
@@ -197,6 +196,11 @@ def test_tool_calls_come_back_as_openai_has_them() -> None:
     assert whole["choices"][0]["finish_reason"] == "tool_calls"
 
 
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+# Its arguments are no JSON.
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -204,6 +208,7 @@ def test_tool_calls_come_back_as_openai_has_them() -> None:
         ({"logit_bias": {"1": 5}}, "logit_bias"),
         ({"tool_choice": "required", "tools": TOOLS}, "tool_choice"),
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages"),
+        ({"messages": [{"role": "assistant", "tool_calls": [CALL]}]}, "messages"),
     ],
 )
 def test_what_it_cannot_do_is_said(fields: dict[str, Any], param: str) -> None:
