@@ -20,11 +20,16 @@ from gateway.api.request_id import RequestIds
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.cache import KeyCache
 from gateway.auth.register import KeyRegister
+from gateway.cache.board import Board
+from gateway.cache.canonical import Addresses
+from gateway.cache.flight import Means
+from gateway.cache.stage import ResponseCache
 from gateway.config import read_secret
-from gateway.pipeline import NoAdmission, NoCache, NoLimits, Pipeline
+from gateway.pipeline import NoAdmission, NoLimits, Pipeline
 from gateway.protocol.request import Api
 from gateway.router import Router
 from gateway.settings import Settings, UpstreamSettings
+from gateway.store.bytes import ByteStore
 from gateway.store.redis import Store
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.attempt import Attempt
@@ -61,6 +66,19 @@ async def gateway(
         time.monotonic,
     )
     router = Router([make_model(model, _engine_key) for model in settings.models])
+    cache = ResponseCache(
+        Addresses(pepper),
+        Means(
+            Board(_cache_store(settings, metrics), lease_s=settings.cache.lease_s),
+            settings.cache,
+            now=time.time,
+            draw=random.random,
+            make_id=_new_id,
+        ),
+        router,
+        metrics,
+        logger,
+    )
     async with make_session() as session:
         client = UpstreamClient(session)
         pipeline = Pipeline(
@@ -69,7 +87,7 @@ async def gateway(
             router=router,
             metrics=metrics,
             limits=NoLimits(),
-            cache=NoCache(),
+            cache=cache,
             admission=NoAdmission(),
             attempt=Retry(
                 Attempt(
@@ -95,6 +113,7 @@ async def gateway(
             try:
                 yield app
             finally:
+                await cache.close()
                 await store.close()
 
 
@@ -139,6 +158,15 @@ async def _running(beside: list[Callable[[], Awaitable[None]]]) -> AsyncIterator
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _cache_store(settings: Settings, metrics: Metrics) -> ByteStore:
+    return ByteStore(
+        settings.store.cache_url or settings.store.url,
+        timeout_s=settings.store.timeout_s,
+        watcher=metrics,
+        now=time.monotonic,
+    )
 
 
 def _engine_key(upstream: UpstreamSettings) -> str | None:

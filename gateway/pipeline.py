@@ -90,14 +90,6 @@ class NoLimits:
         yield
 
 
-class NoCache:
-    """No cache."""
-
-    async def __call__(self, call: Call, guard: Guard, generate: Try) -> None:
-        """Always generate."""
-        await generate(call, guard)
-
-
 class NoAdmission:
     """Everyone may go on at once."""
 

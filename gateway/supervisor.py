@@ -17,13 +17,18 @@ from fastapi import FastAPI
 
 import gateway
 from gateway.api import admin, faults, health
+from gateway.api.cache import Results, make_cache_router
 from gateway.auth.register import KeyRegister
+from gateway.cache.board import Board
+from gateway.cache.canonical import Addresses
+from gateway.cache.manage import CacheKeeper
 from gateway.config import read_secret
 from gateway.server import Server, listen, stop_in_time
 from gateway.settings import Settings
+from gateway.store.bytes import ByteStore
 from gateway.store.redis import Store
 from gateway.telemetry.families import Meter, render
-from gateway.telemetry.metrics import FAMILIES, Metrics
+from gateway.telemetry.metrics import CACHE, FAMILIES, Metrics
 from gateway.telemetry.sheet import Sheet, SheetFiles, make_files, read
 from gateway.worker import READY, Orders
 
@@ -69,7 +74,13 @@ class Supervisor:
             self._handle_signals()
             metrics = Metrics(Meter(Sheet(self._own)))
             store = Store(settings.store.url, timeout_s=settings.store.timeout_s, watcher=metrics)
-            server = Server(self._admin_app(store), door, max_connections=256)
+            cache_store = ByteStore(
+                settings.store.cache_url or settings.store.url,
+                timeout_s=settings.store.timeout_s,
+                watcher=metrics,
+                now=time.monotonic,
+            )
+            server = Server(self._admin_app(store, cache_store), door, max_connections=256)
             serving = asyncio.create_task(server.serve())
             keepers = [asyncio.create_task(self._keep(slot, api)) for slot in self._slots]
             fields = {
@@ -85,6 +96,7 @@ class Supervisor:
         await self._drain(keepers)
         await stop_in_time(server, serving, 2.0)
         await store.close()
+        await cache_store.close()
         self._logger.info("stopped")
         return 0
 
@@ -104,7 +116,7 @@ class Supervisor:
             return "stopping"
         return None if all(slot.ready for slot in self._slots) else "workers are starting"
 
-    def _admin_app(self, store: Store) -> FastAPI:
+    def _admin_app(self, store: Store, cache_store: ByteStore) -> FastAPI:
         settings = self._settings
         pepper = read_secret(settings.auth.pepper_file, "auth.pepper_file").encode()
         key_file = settings.admin.key_file
@@ -113,12 +125,28 @@ class Supervisor:
         faults.install(app)
         app.include_router(health.make_router(self._not_ready))
         app.include_router(admin.make_metrics_router(self._render_metrics))
-        app.include_router(admin.make_keys_router(KeyRegister(store, pepper, time.time), admin_key))
+        allowed = admin.admin_only(admin_key)
+        app.include_router(admin.make_keys_router(KeyRegister(store, pepper, time.time), allowed))
+        board = Board(cache_store, lease_s=settings.cache.lease_s)
+        keeper = CacheKeeper(board, Addresses(pepper))
+        app.include_router(make_cache_router(keeper, self._cache_results, allowed))
         return app
 
     def _render_metrics(self) -> str:
         sheets = [slot.sheet for slot in self._slots]
         return render(FAMILIES, [read(sheet) for sheet in (*sheets, self._own)])
+
+    def _cache_results(self) -> Results:
+        """Requests since the start, by model and by what the cache had for them."""
+        results: Results = {}
+        for slot in self._slots:
+            for cell, value in read(slot.sheet):
+                if cell.family == CACHE.name:
+                    labels = dict(cell.labels)
+                    counts = results.setdefault(labels["model"], {})
+                    name = labels["result"]
+                    counts[name] = counts.get(name, 0) + int(value)
+        return results
 
     async def _keep(self, slot: Slot, api: socket.socket) -> None:
         """Keep a worker in `slot` until the gateway stops."""

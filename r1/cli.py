@@ -14,6 +14,7 @@ COMMANDS = {
     "chat": "ask a question and see the answer stream in",
     "models": "list the models it serves",
     "keys": "make, list and revoke API keys",
+    "cache": "show what the answer cache holds, and empty it",
     "gateway": "run a gateway, or check its configuration",
     "engine-args": "print what an engine is started with",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -39,8 +39,8 @@ def make_metrics_router(render: Callable[[], str]) -> APIRouter:
     return router
 
 
-def make_keys_router(register: KeyRegister, admin_key: str | None) -> APIRouter:
-    """`/admin/keys`: create, list, revoke; only with the admin key as bearer token."""
+def admin_only(admin_key: str | None) -> Callable[[Request], Awaitable[None]]:
+    """Lets pass who has the admin key as bearer token; nobody where there is none."""
 
     async def allowed(request: Request) -> None:
         if admin_key is None:
@@ -51,6 +51,13 @@ def make_keys_router(register: KeyRegister, admin_key: str | None) -> APIRouter:
         ):
             raise Unauthorized("The admin key is missing or wrong.", reason="admin")
 
+    return allowed
+
+
+def make_keys_router(
+    register: KeyRegister, allowed: Callable[[Request], Awaitable[None]]
+) -> APIRouter:
+    """`/admin/keys`: create, list, revoke; open to those whom `allowed` lets pass."""
     router = APIRouter(prefix="/admin/keys", dependencies=[Depends(allowed)])
 
     async def create(new: NewKey) -> dict[str, Any]:

@@ -50,6 +50,8 @@ class Asked:
     """Send token ids (a vLLM extension that the caller asked for)."""
     max_tokens: int | None
     """The caller's own bound on the answer, in tokens."""
+    salt: str | None = None
+    """vLLM's `cache_salt`: whose blocks of the prefix cache may be used."""
 
 
 def set_max_tokens(body: dict[str, Any], value: int | None) -> None:
@@ -109,6 +111,8 @@ def prepare(
     """The body that vLLM gets: a new one, for the next attempt may be at another server."""
     body = {name: value for name, value in asked.body.items() if name not in STRIPPED}
     body["model"] = model
+    if asked.salt is not None:
+        body["cache_salt"] = asked.salt
     if temperature is not None and body.get("temperature") is None:
         body["temperature"] = temperature
     if top_p is not None and body.get("top_p") is None:

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from gateway import errors
-from gateway.errors import GatewayError, Unauthorized, UpstreamBusy
+from gateway.errors import GatewayError, NotCached, Unauthorized, UpstreamBusy
 from gateway.supervisor import restart_delay
 from gateway.upstream.client import connection_fault
 from gateway.upstream.dialects.vllm import Vllm

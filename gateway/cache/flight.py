@@ -1,0 +1,346 @@
+"""A generation that several callers share, at one worker.
+
+It either leads (the generation runs here) or follows (it runs at another worker, and the tape
+comes through the store). Where the leader dies, a follower takes over and goes on from what was
+sent. It ends when the answer does, or when nobody reads any more, here or elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+import orjson
+
+from gateway.cache.board import Board, Record
+from gateway.cache.endings import dump_ending, load_ending
+from gateway.cache.entry import TAG_LENGTH, Entry, UnreadableEntry
+from gateway.cache.lease import Lease
+from gateway.cache.policy import lifetime_s
+from gateway.cache.splice import Diverged, Splice
+from gateway.cache.tape import Tape
+from gateway.cache.usage import as_cached
+from gateway.call import Call, Message
+from gateway.errors import ClientDisconnected, GatewayError, UpstreamFailed, UpstreamLost
+from gateway.guard import Guard
+from gateway.protocol.usage import Usage
+from gateway.settings import CacheSettings
+from gateway.store.redis import StoreDown
+
+# How often a tape is written and read while somebody reads it elsewhere, and looked after else.
+_QUICK_S = 0.05
+_CALM_S = 0.25
+# More than this is compressed beside the event loop.
+_LARGE_BYTES = 128 * 1024
+
+Generate = Callable[[Call, Guard], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer is kept and for how long: fresh for `ttl_s`, then stale for `stale_s`."""
+
+    key: str
+    ttl_s: float
+    stale_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What flights need. `now` is the time since 1970, `draw` uniform in [0, 1)."""
+
+    board: Board
+    settings: CacheSettings
+    now: Callable[[], float]
+    draw: Callable[[], float]
+    make_id: Callable[[], str]
+
+
+class Flight:
+    """One shared generation. `behind`: nobody waits for it, a stale answer was given already.
+
+    `seen` is the tag of the kept answer that will not do, "" if there is none, None if any
+    other wouldn't do either.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        origin: Call,
+        generate: Generate,
+        means: Means,
+        *,
+        seen: str | None,
+        behind: bool = False,
+    ) -> None:
+        self.place = place
+        self.origin = origin
+        self.behind = behind
+        self.renews = bool(seen) or seen is None
+        self.open = True
+        self.tape = Tape()
+        self.inner: Call | None = None  # the call that generates, once this worker leads
+        self.replayed: Entry | None = None
+        self.model = origin.model.id
+        self.usage = Usage()
+        self.over = asyncio.Event()
+        self._asked_model = origin.model.id
+        self._stream = origin.asked.stream
+        self._generate = generate
+        self._means = means
+        self._seen = seen
+        self._me = means.make_id()
+        self._callers = 0
+        self._wake = asyncio.Event()
+        self._abandoned = asyncio.Event()
+        self._splice: Splice | None = None
+        self._source = ""
+        self._cursor = "0-0"
+        self._received = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> asyncio.Task[None]:
+        """Take off."""
+        self._task = asyncio.create_task(self._fly())
+        self._task.add_done_callback(self._landed)
+        return self._task
+
+    def enter(self) -> None:
+        """One more caller reads."""
+        self._callers += 1
+
+    def leave(self) -> None:
+        """One caller less; without any the flight ends, if nobody reads elsewhere."""
+        self._callers -= 1
+        if self._callers or self.behind or self.tape.ended:
+            return
+        self.open = False
+        if self.inner is not None:
+            self._wake.set()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self.open = False
+        if not self.tape.ended:
+            error = None if task.cancelled() else task.exception()
+            self.tape.fail(error if isinstance(error, Exception) else _gone())
+        self.over.set()
+
+    async def _fly(self) -> None:
+        try:
+            while not await self._turn():
+                pass
+        except asyncio.CancelledError:
+            if self.inner is None:
+                with suppress(StoreDown):
+                    await self._means.board.leave(self.place.key, self._me)
+            raise
+
+    async def _turn(self) -> bool:
+        """Join, and do what there is to do; False if that has to be done again."""
+        board, key, me = self._means.board, self.place.key, self._me
+        own = me[:TAG_LENGTH]
+        try:
+            joined = await board.join(key, me, own, seen=self._seen, read=not self.behind)
+        except StoreDown:
+            if self.behind:
+                self.tape.finish()
+            else:
+                await self._lead(Lease(None, key, me))
+            return True
+        if joined.what == "answer":
+            await self._replay(joined.answer)
+        elif joined.what == "lead":
+            lease = Lease(board, key, me, joined.tape)
+            if joined.tape != own:
+                await self._inherit(joined.tape, lease)
+            await self._lead(lease)
+        elif self.behind:
+            self.tape.finish()
+        else:
+            return await self._follow(joined.tape)
+        return True
+
+    async def _replay(self, data: bytes) -> None:
+        """The answer was kept a moment ago."""
+        try:
+            entry = Entry.unpack(data)
+        except UnreadableEntry:
+            await self._lead(Lease(None, self.place.key, self._me))
+            return
+        self.replayed = entry
+        self.usage = entry.usage
+        self._begin_source("")
+        self._take(entry.body)
+        self.tape.finish()
+
+    async def _lead(self, lease: Lease) -> None:
+        self.inner = self.origin.branch(self._until_abandoned, self._record)
+        self.inner.cache_result = "miss"
+        keeper = asyncio.create_task(self._keep(lease))
+        try:
+            error = await self._work(self.inner)
+            self.usage = self.inner.usage
+            if error is None:
+                self.tape.finish()
+            else:
+                self.tape.fail(error)
+            self._wake.set()
+            await keeper
+        finally:
+            keeper.cancel()
+        if self._abandoned.is_set():
+            return
+        entry = b"" if error is not None else await self._entry(self.inner)
+        place = self.place
+        await lease.land(
+            self.tape,
+            self.model,
+            ending=dump_ending(self.usage, error),
+            entry=entry,
+            entry_s=place.ttl_s + place.stale_s,
+        )
+
+    async def _work(self, inner: Call) -> GatewayError | None:
+        total_s = inner.model.settings.timeouts.total_s
+        try:
+            self._begin_source("")
+            # Signs of life are each caller's own matter.
+            async with Guard(inner, keepalive_s=2 * total_s, total_s=total_s) as guard:
+                await self._generate(inner, guard)
+        except GatewayError as error:
+            return error
+        except ClientDisconnected:
+            return _gone()
+        return None
+
+    async def _keep(self, lease: Lease) -> None:
+        """Keep the lease and the readers elsewhere supplied; give up when nobody reads."""
+        while not self.tape.ended:
+            self._wake.clear()
+            readers = await lease.keep(self.tape, self.model)
+            if not self._callers and not self.behind and not self.tape.ended:
+                self.open = False
+                if not readers and await lease.give_up():
+                    self._abandoned.set()
+                    return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), _QUICK_S if readers else _CALM_S)
+
+    async def _until_abandoned(self) -> Message:
+        await self._abandoned.wait()
+        return {"type": "http.disconnect"}
+
+    async def _record(self, message: Message) -> None:
+        """What the generation sends goes onto the tape."""
+        if self.inner is not None:
+            self.model = self.inner.model.id
+        if message["type"] == "http.response.body" and message["body"]:
+            self._take(message["body"])
+
+    async def _entry(self, inner: Call) -> bytes:
+        """The answer to be kept; empty if it is not to be."""
+        settings, now = self._means.settings, self._means.now()
+        if inner.model.id != self._asked_model or self.tape.size > settings.max_answer_bytes:
+            return b""
+        fresh_s = lifetime_s(self.place.ttl_s, settings.jitter, self._means.draw())
+        entry = Entry(
+            tag=self._me[:TAG_LENGTH],
+            stored=now,
+            fresh_until=now + fresh_s,
+            gone_at=now + fresh_s + self.place.stale_s,
+            usage=inner.usage,
+            body=as_cached(self.tape.body(), stream=self._stream),
+        )
+        if self.tape.size > _LARGE_BYTES:
+            return await asyncio.to_thread(entry.pack, settings.compress_over_bytes)
+        return entry.pack(settings.compress_over_bytes)
+
+    async def _inherit(self, tape: str, lease: Lease) -> None:
+        """Take over from a dead leader: first all that it said."""
+        self._begin_source(tape)
+        board, key = self._means.board, self.place.key
+        with suppress(StoreDown):
+            while True:
+                _, records = await board.follow(key, self._me, tape, self._cursor)
+                if not records:
+                    break
+                self._read(records)
+            await board.leave(key, self._me)
+        if self._stream:
+            lease.inherit(len(self.tape.pieces), self._received)
+
+    async def _follow(self, tape: str) -> bool:
+        """Read the tape to its end; False if its leader is lost."""
+        self._begin_source(tape)
+        board, key = self._means.board, self.place.key
+        heard = time.monotonic()
+        while True:
+            try:
+                state, records = await board.follow(key, self._me, tape, self._cursor)
+                heard = time.monotonic()
+            except StoreDown:
+                if time.monotonic() - heard > self._means.settings.lease_s:
+                    return False
+                state, records = "alive", []
+            if self._read(records):
+                return True
+            if state != "alive" and not records:
+                return False
+            await asyncio.sleep(_QUICK_S)
+
+    def _read(self, records: list[Record]) -> bool:
+        """Take over what a tape in the store says; True at its end."""
+        for record in records:
+            self._cursor = record.cursor
+            if record.ending is not None:
+                self.usage, error = load_ending(record.ending)
+                if error is None:
+                    self.tape.finish()
+                else:
+                    self.tape.fail(error)
+                return True
+            self.model = record.model
+            if not self._stream:
+                self.tape.clear()
+                self._take(record.data)
+                continue
+            # A write that was answered too late may have been made twice.
+            known = self._received - record.at
+            self._received = max(self._received, record.at + len(record.data))
+            self._take(record.data[known:])
+        return False
+
+    def _begin_source(self, tape: str) -> None:
+        """From here on the answer comes from elsewhere, and from its beginning."""
+        if tape and tape == self._source:
+            return
+        self._source, self._cursor, self._received = tape, "0-0", 0
+        if not self._stream:
+            # Nobody was given anything of it.
+            self.tape.clear()
+        elif self.tape.size:
+            try:
+                self._splice = Splice(self.tape.body())
+            except Diverged:
+                raise _cannot_go_on() from None
+
+    def _take(self, data: bytes) -> None:
+        try:
+            self.tape.write(data if self._splice is None else self._splice.feed(data))
+        except (Diverged, orjson.JSONDecodeError):
+            raise _cannot_go_on() from None
+
+
+def _gone() -> UpstreamFailed:
+    return UpstreamFailed("The answer was given up.")
+
+
+def _cannot_go_on() -> UpstreamLost:
+    return UpstreamLost(
+        "The gateway that made this answer was lost, and another try began differently."
+    )
