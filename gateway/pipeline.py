@@ -24,7 +24,7 @@ class Limits(Protocol):
 
 
 class Cache(Protocol):
-    """Named place: answers given before, and those being given right now."""
+    """Answers given before, and those being given right now."""
 
     async def __call__(self, call: Call, guard: Guard, generate: Try) -> None:
         """Deliver an answer: one that is there, or the one that `generate` makes."""

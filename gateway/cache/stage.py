@@ -21,6 +21,8 @@ from gateway.store.redis import StoreDown
 from gateway.telemetry.metrics import Metrics
 
 _APIS = ("chat", "completions")
+# More than this is decompressed beside the event loop.
+_LARGE_BYTES = 32 * 1024
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -149,6 +151,8 @@ class ResponseCache:
         if data is None:
             return None
         try:
+            if len(data) > _LARGE_BYTES:
+                return await asyncio.to_thread(Entry.unpack, data)
             return Entry.unpack(data)
         except UnreadableEntry:
             return None

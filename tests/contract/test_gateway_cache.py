@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ from redis import Redis
 
 from gateway.auth.manage import create_key
 from gateway.cache.entry import Entry
+from r1 import cli
 from tests.contract.stack import (
     HTTP,
     Gateway,
@@ -146,6 +148,8 @@ def test_a_hundred_identical_calls_make_one_generation(
     replicas: tuple[Gateway, Gateway], engine: Simulator, streaming: bool
 ) -> None:
     engine.control(step_s=0.02)
+    counters = ("r1_requests_total", "r1_stream_endings_total", "r1_upstream_attempts_total")
+    before = [total(replicas, name) for name in counters]
     answers = post_many(replicas, ask(stream=streaming), 100)
     assert {answer.status_code for answer in answers} == {200}
     assert all(said(answer) == said(answers[0]) for answer in answers)
@@ -153,6 +157,19 @@ def test_a_hundred_identical_calls_make_one_generation(
     results = [answer.headers["x-r1-cache"] for answer in answers]
     assert results.count("miss") == 1
     assert set(results) <= {"miss", "coalesced", "hit"}
+    # Callers are counted as callers, and the one attempt as one.
+    wanted = [100, 100 if streaming else 0, 1]
+    wait_for(
+        lambda: (
+            [total(replicas, name) for name in counters]
+            == [old + more for old, more in zip(before, wanted, strict=True)]
+        ),
+        "the counters",
+    )
+
+
+def total(replicas: tuple[Gateway, Gateway], name: str) -> float:
+    return sum(each.value(name) for each in replicas)
 
 
 def test_sampled_calls_are_made_one_by_one(
@@ -535,6 +552,30 @@ def test_operators_see_and_purge_it(
         answer = HTTP.delete(url, params=query, headers=admin)
         assert answer.json() == {"purged": purged}
     assert post(gateway, question, cache_control="only-if-cached").status_code == 504
+
+
+def test_the_command_shows_and_purges_it(
+    replicas: tuple[Gateway, Gateway],
+    engine: Simulator,
+    store: Redis,
+    question: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gateway = replicas[0]
+    home = SimpleNamespace(secret_file=lambda name: gateway.config.parent / name)
+    status = SimpleNamespace(ports={"admin": int(gateway.admin_url.rpartition(":")[2])})
+    monkeypatch.setattr("r1.cache.find", lambda base: (home, status))
+    post(gateway, question)
+    kept(gateway, question)
+    assert cli.main(["cache", "stats"]) == 0
+    assert "r1-nano  1 kept, " in capsys.readouterr().out
+    assert cli.main(["cache", "stats", "--json"]) == 0
+    rows = {row["model"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["r1-nano"]["entries"] == 1
+    for tenant, purged in (("bumble", 0), ("acme", 1)):
+        assert cli.main(["cache", "purge", "--model", "r1-nano", "--tenant", tenant]) == 0
+        assert capsys.readouterr().out == f"purged {purged}\n"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
