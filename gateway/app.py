@@ -99,6 +99,7 @@ async def gateway(
                 ),
                 RetryBudget(store, settings.retry, metrics),
                 settings.retry,
+                metrics,
                 draw=random.random,
                 sleep=asyncio.sleep,
             ),

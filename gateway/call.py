@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -52,6 +53,8 @@ class Call:
         self.usage = Usage()
         self.status = 0
         self.attempts = 0
+        self.resumes = 0
+        self.late_at = math.inf  # when the answer must be complete, by `now`
         self.cache_result = "bypass"
         self.notes: list[Header] = []  # headers that stages add to the answer
         self.delivered = False  # something of the answer was sent: no other attempt may follow
@@ -117,6 +120,10 @@ class Call:
     def elapsed(self) -> float:
         """Seconds since the request came."""
         return self._now() - self.began
+
+    def time_left(self) -> float:
+        """Seconds until the answer must be complete; infinite without the caller's own limit."""
+        return self.late_at - self._now()
 
     def silent_for(self) -> float:
         """Seconds since something was sent, or since the request came."""

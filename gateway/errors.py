@@ -12,6 +12,7 @@ GatewayError
 ├── MethodNotAllowed            405
 ├── StoreUnavailable            503  an unknown key can't be checked now
 ├── NotCached                   504  only-if-cached, and no kept answer would do
+├── DeadlineExceeded            504  the caller's own time limit ran out
 ├── InternalError               500  a fault of the gateway itself
 └── UpstreamError
     ├── UpstreamRejected        400… the model server refused the request as wrong
@@ -171,6 +172,13 @@ class NotCached(GatewayError):
     status = 504
     type = "invalid_request_error"
     code = "not_cached"
+
+
+class DeadlineExceeded(GatewayError):
+    """The answer was not complete within the time that the caller gave."""
+
+    status = 504
+    code = "deadline_exceeded"
 
 
 class InternalError(GatewayError):

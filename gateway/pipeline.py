@@ -9,7 +9,9 @@ from typing import Protocol
 
 from gateway.auth.authenticate import Authenticator
 from gateway.call import Call
+from gateway.errors import DeadlineExceeded, GatewayError, UpstreamTimeout
 from gateway.guard import Guard
+from gateway.protocol.deadline import waiting
 from gateway.protocol.request import parse
 from gateway.router import Router
 from gateway.settings import Listen
@@ -26,7 +28,7 @@ class Limits(Protocol):
 class Cache(Protocol):
     """Answers given before, and those being given right now."""
 
-    async def __call__(self, call: Call, guard: Guard, generate: Try) -> None:
+    async def __call__(self, call: Call, generate: Try) -> None:
         """Deliver an answer: one that is there, or the one that `generate` makes."""
 
 
@@ -38,9 +40,9 @@ class Admission(Protocol):
 
 
 class Try(Protocol):
-    """Asking upstreams: attempts, with retry (and later resume) around them."""
+    """Asking upstreams: attempts, with retry and resume around them."""
 
-    async def __call__(self, call: Call, guard: Guard) -> None:
+    async def __call__(self, call: Call) -> None:
         """Ask an upstream and deliver its answer. Raises UpstreamError."""
 
 
@@ -64,20 +66,36 @@ class Pipeline:
         call.asked = parse(raw, call.api, max_depth=self.listen.max_json_depth)
         call.model = self.router.find(call.asked.model)
         with self.metrics.working(call.model.id):
-            async with self._guard(call) as guard, self.limits.hold(call):
-                await self.cache(call, guard, self._generate)
+            async with self._guard(call), self.limits.hold(call):
+                await self.cache(call, self._generate)
 
-    async def _generate(self, call: Call, guard: Guard) -> None:
+    async def _generate(self, call: Call) -> None:
         async with self.admission.place(call):
-            await self.attempt(call, guard)
+            await self.attempt(call)
 
     def _guard(self, call: Call) -> Guard:
         """Ends the work when the caller leaves or the time is up; keeps the line alive."""
         stream = call.asked.stream
+        given = waiting(
+            call.header(b"x-request-timeout"),
+            call.header(b"x-stainless-read-timeout"),
+            stream=stream,
+        )
+        call.late_at = call.began + given.total_s
+        longest_s = call.model.settings.timeouts.total_s
+        too_late: GatewayError = UpstreamTimeout(
+            "The answer took longer than the longest one allowed."
+        )
+        if given.total_s < longest_s:
+            too_late = DeadlineExceeded(
+                f"The answer was not complete within your time limit of {given.total_s:g} s."
+            )
+        keepalive_s = self.listen.sse_keepalive_s if stream else self.listen.body_keepalive_s
         return Guard(
             call,
-            keepalive_s=self.listen.sse_keepalive_s if stream else self.listen.body_keepalive_s,
-            total_s=call.model.settings.timeouts.total_s,
+            keepalive_s=min(keepalive_s, given.silence_s / 2),
+            total_s=min(longest_s, call.time_left()),
+            too_late=too_late,
         )
 
 

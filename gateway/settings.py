@@ -121,6 +121,8 @@ class RetrySettings(_Section):
     """Longest wait before the second attempt; it doubles with each further one."""
     longest_wait_s: Seconds = 2.0
     """A model server that asks for a longer pause is left to the caller's patience."""
+    resumes: Annotated[int, Field(ge=0, le=10)] = 2
+    """How often one streamed answer is continued elsewhere when its model server is lost."""
     budget_ratio: Annotated[float, Field(ge=0, le=1)] = 0.08
     """Share of a model's requests that may be repeated, over all workers and replicas."""
     budget_reserve: Annotated[float, Field(ge=0)] = 5.0

@@ -65,6 +65,8 @@ PROOFS = (
         engine_key=True,
     ),
     Proof("the local stack beside vLLM's own server", "loadtests.stack"),
+    Proof("callers who leave", "tests.contract.leavers 10000"),
+    Proof("streams of killed engines", "tests.integration.resume.kills 50"),
     Proof("speed of the simulated engine", "loadtests.simulator"),
 )
 

@@ -24,7 +24,13 @@ from gateway.cache.splice import Diverged, Splice
 from gateway.cache.tape import Tape
 from gateway.cache.usage import as_cached
 from gateway.call import Call, Message
-from gateway.errors import ClientDisconnected, GatewayError, UpstreamFailed, UpstreamLost
+from gateway.errors import (
+    ClientDisconnected,
+    GatewayError,
+    UpstreamFailed,
+    UpstreamLost,
+    UpstreamTimeout,
+)
 from gateway.guard import Guard
 from gateway.protocol.usage import Usage
 from gateway.settings import CacheSettings
@@ -36,7 +42,7 @@ _CALM_S = 0.25
 # More than this is compressed beside the event loop.
 _LARGE_BYTES = 128 * 1024
 
-Generate = Callable[[Call, Guard], Awaitable[None]]
+Generate = Callable[[Call], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +213,17 @@ class Flight:
 
     async def _work(self, inner: Call) -> GatewayError | None:
         total_s = inner.model.settings.timeouts.total_s
+        guard = Guard(
+            inner,
+            # Signs of life are each caller's own matter.
+            keepalive_s=2 * total_s,
+            total_s=total_s,
+            too_late=UpstreamTimeout("The answer took longer than the longest one allowed."),
+        )
         try:
             self._begin_source("")
-            # Signs of life are each caller's own matter.
-            async with Guard(inner, keepalive_s=2 * total_s, total_s=total_s) as guard:
-                await self._generate(inner, guard)
+            async with guard:
+                await self._generate(inner)
         except GatewayError as error:
             return error
         except ClientDisconnected:

@@ -15,7 +15,6 @@ from gateway.cache.policy import Use, Wish, cacheable, read_wish, use
 from gateway.cache.usage import cached
 from gateway.call import Call
 from gateway.errors import IdempotencyKeyReused, InvalidRequest, NotCached
-from gateway.guard import Guard
 from gateway.router import Router
 from gateway.store.redis import StoreDown
 from gateway.telemetry.metrics import Metrics
@@ -49,7 +48,7 @@ class ResponseCache:
         self._flights: dict[str, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, call: Call, guard: Guard, generate: Generate) -> None:
+    async def __call__(self, call: Call, generate: Generate) -> None:
         """Deliver an answer. Raises NotCached, IdempotencyKeyReused, and what `generate` raises."""
         model = call.model
         if not model.settings.cache.shared:
@@ -58,11 +57,11 @@ class ResponseCache:
         key = call.header(b"idempotency-key")
         try:
             if call.api not in _APIS or not wish.store:
-                await self._pass(call, guard, generate, wish)
+                await self._pass(call, generate, wish)
             elif key is not None:
-                await self._once(key, call, guard, generate, wish)
+                await self._once(key, call, generate, wish)
             else:
-                await self._exact(call, guard, generate)
+                await self._exact(call, generate)
         finally:
             self._metrics.cache_asked(model.id, call.cache_result)
 
@@ -73,18 +72,18 @@ class ResponseCache:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._board.store.close()
 
-    async def _pass(self, call: Call, guard: Guard, generate: Generate, wish: Wish) -> None:
+    async def _pass(self, call: Call, generate: Generate, wish: Wish) -> None:
         if wish.only_kept:
             raise _not_cached()
-        await generate(call, guard)
+        await generate(call)
 
-    async def _exact(self, call: Call, guard: Guard, generate: Generate) -> None:
+    async def _exact(self, call: Call, generate: Generate) -> None:
         """An answer to the same question, if such answers may be kept."""
         settings = call.model.settings
         wish = read_wish(call.header(b"cache-control"))
         temperature = settings.defaults.temperature
         if not cacheable(settings.cache.mode, call.asked.body, temperature):
-            await self._pass(call, guard, generate, wish)
+            await self._pass(call, generate, wish)
             return
         # Who lets another model answer doesn't share with those who don't.
         variant = call.header(b"x-r1-fallback") or ""
@@ -92,11 +91,9 @@ class ResponseCache:
             settings, _tenant(call.key), call.api, call.asked.body, variant
         )
         place = Place(key, settings.cache.ttl_s, settings.cache.stale_s)
-        await self._share(place, wish, call, guard, generate)
+        await self._share(place, wish, call, generate)
 
-    async def _once(
-        self, key: str, call: Call, guard: Guard, generate: Generate, wish: Wish
-    ) -> None:
+    async def _once(self, key: str, call: Call, generate: Generate, wish: Wish) -> None:
         """The answer that belongs to an idempotency key; made as if there were none."""
         if not _IDEMPOTENCY_KEY.fullmatch(key):
             raise InvalidRequest(
@@ -109,7 +106,7 @@ class ResponseCache:
         try:
             first = await self._board.claim(where, fingerprint, keep_s)
         except StoreDown:
-            await self._exact(call, guard, generate)
+            await self._exact(call, generate)
             return
         if first != fingerprint:
             raise IdempotencyKeyReused(
@@ -117,21 +114,19 @@ class ResponseCache:
                 param="idempotency-key",
             )
 
-        async def make(inner: Call, inner_guard: Guard) -> None:
-            await self._exact(inner, inner_guard, generate)
+        async def make(inner: Call) -> None:
+            await self._exact(inner, generate)
 
         place = Place(where, keep_s, 0.0)
-        await self._share(place, Wish(only_kept=wish.only_kept), call, guard, make)
+        await self._share(place, Wish(only_kept=wish.only_kept), call, make)
 
-    async def _share(
-        self, place: Place, wish: Wish, call: Call, guard: Guard, generate: Generate
-    ) -> None:
+    async def _share(self, place: Place, wish: Wish, call: Call, generate: Generate) -> None:
         flight = self._joinable(place.key)
         if flight is None or flight.renews or wish.only_kept:
             try:
                 entry = await self._look(place.key)
             except StoreDown:
-                await self._pass(call, guard, generate, wish)
+                await self._pass(call, generate, wish)
                 return
             if entry is not None and await self._give(entry, place, wish, call, generate):
                 return

@@ -125,7 +125,8 @@ def prepare(
         body["return_token_ids"] = True
         body["messages"] = [_with_reasoning(message) for message in body["messages"]]
     else:
-        if asked.token_ids:
+        # With `echo`, asking for token ids would take the prompt's text away.
+        if asked.token_ids or (asked.stream and not body.get("echo")):
             body["return_token_ids"] = True
         if body.get("max_tokens", 0) is None:
             # vLLM 0.29 answers 500 to an explicit null here.

@@ -10,11 +10,13 @@ as DeepSeek's has: programs written for it read both without looking whether the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import orjson
 
 from gateway.protocol import sse
+from gateway.protocol.continuation import Progress
 from gateway.protocol.reasoning import ReasoningCounter
 from gateway.protocol.request import Asked
 from gateway.protocol.usage import Usage, with_reasoning
@@ -42,6 +44,8 @@ class StreamTranslator(Protocol):
     """Translates the events of one stream."""
 
     usage: Usage
+    progress: Progress | None
+    """Where what passed is written down, if the answer may have to be continued."""
 
     def event(self, data: bytes) -> Piece:
         """One event; the stream's own end is one too. Raises UpstreamFailed or UpstreamRejected."""
@@ -49,6 +53,19 @@ class StreamTranslator(Protocol):
     @property
     def finished(self) -> bool:
         """True when every choice has a finish reason."""
+
+    def resumed(
+        self,
+        ids: Sequence[int],
+        reasoning: str | None,
+        content: str | None,
+        finish: str | None,
+        stop: Any,
+    ) -> Piece:
+        """A piece of the only choice that another server gave; `stop` is its stop reason."""
+
+    def closing(self, usage: dict[str, Any]) -> bytes:
+        """The usage event of an answer that another server ended."""
 
 
 class ChatStream:
@@ -61,17 +78,24 @@ class ChatStream:
         self._counters: dict[int, ReasoningCounter] = {}
         self._finished: set[int] = set()
         self._choices = int(asked.body.get("n") or 1)
+        self._head: dict[str, Any] = {}
         self.usage = Usage()
+        self.progress: Progress | None = None
 
     def event(self, data: bytes) -> Piece:
         """One event of vLLM as the bytes to send; several events when one must be cut."""
         if data == sse.DONE_DATA:
             return _END
-        chunk = read_chunk(data)
+        return self._chunk(read_chunk(data))
+
+    def _chunk(self, chunk: dict[str, Any]) -> Piece:
         chunk["model"] = self._model
         prompt_ids = chunk.get("prompt_token_ids")
         if prompt_ids:
             self.usage.prompt = len(prompt_ids)
+            self._head = head_of(chunk)
+            if self.progress is not None:
+                self.progress.prompt = prompt_ids
         if not self._asked.token_ids:
             drop(chunk, ENGINE_FIELDS)
         usage = chunk.get("usage")
@@ -91,6 +115,8 @@ class ChatStream:
             if delta is None:
                 delta = choice["delta"] = {}
             content = bool(delta.get("content") or delta.get("tool_calls")) or content
+            if self.progress is not None:
+                self.progress.passed(ids, delta.get("reasoning"), delta.get("content"))
             cut = self._count(choice, delta, ids)
             if not self._asked.token_ids:
                 choice.pop("token_ids", None)
@@ -114,6 +140,31 @@ class ChatStream:
     def finished(self) -> bool:
         """True when every choice has a finish reason."""
         return len(self._finished) >= self._choices
+
+    def resumed(
+        self,
+        ids: Sequence[int],
+        reasoning: str | None,
+        content: str | None,
+        finish: str | None,
+        stop: Any,
+    ) -> Piece:
+        """A piece of the only choice that another server gave; `stop` is its stop reason."""
+        delta = {"reasoning": reasoning, "content": content}
+        choice: dict[str, Any] = {
+            "index": 0,
+            "delta": {name: text for name, text in delta.items() if text is not None},
+            "logprobs": None,
+            "finish_reason": finish,
+            "token_ids": ids,
+        }
+        if finish is not None:
+            choice["stop_reason"] = stop
+        return self._chunk({**self._head, "choices": [choice]})
+
+    def closing(self, usage: dict[str, Any]) -> bytes:
+        """The usage event of an answer that another server ended."""
+        return self._chunk({**self._head, "choices": [], "usage": usage}).data
 
     def _read_usage(self, usage: dict[str, Any]) -> None:
         self.usage.read(usage)
@@ -178,13 +229,19 @@ class CompletionStream:
         many = len(prompts) if isinstance(prompts, list) and _is_batch(prompts) else 1
         self._choices = int(asked.body.get("n") or 1) * many
         self._finished: set[int] = set()
+        self._head: dict[str, Any] = {}
         self.usage = Usage()
+        self.progress: Progress | None = None
 
     def event(self, data: bytes) -> Piece:
         """One event of vLLM as the bytes to send."""
         if data == sse.DONE_DATA:
             return _END
-        chunk = read_chunk(data)
+        return self._chunk(read_chunk(data))
+
+    def _chunk(self, chunk: dict[str, Any]) -> Piece:
+        if not self._head:
+            self._head = head_of(chunk)
         chunk["model"] = self._model
         if not self._asked.token_ids:
             drop(chunk, ENGINE_FIELDS)
@@ -196,11 +253,37 @@ class CompletionStream:
         content = False
         for choice in chunk["choices"]:
             content = bool(choice.get("text")) or content
+            if self.progress is not None:
+                self.progress.prompt = choice.get("prompt_token_ids") or self.progress.prompt
+                self.progress.passed(choice.get("token_ids") or (), None, choice.get("text"))
             if choice.get("finish_reason") is not None:
                 self._finished.add(choice.get("index", 0))
             if not self._asked.token_ids:
                 drop(choice, ("token_ids", "prompt_token_ids", "prompt_logprobs"))
         return Piece(sse.event(orjson.dumps(chunk)), 1, content)
+
+    def resumed(
+        self,
+        ids: Sequence[int],
+        reasoning: str | None,
+        content: str | None,
+        finish: str | None,
+        stop: Any,
+    ) -> Piece:
+        """A piece of the only choice that another server gave; `stop` is its stop reason."""
+        choice: dict[str, Any] = {
+            "index": 0,
+            "text": content or "",
+            "logprobs": None,
+            "finish_reason": finish,
+            "stop_reason": stop,
+            "token_ids": ids,
+        }
+        return self._chunk({**self._head, "choices": [choice]})
+
+    def closing(self, usage: dict[str, Any]) -> bytes:
+        """The usage event of an answer that another server ended."""
+        return self._chunk({**self._head, "choices": [], "usage": usage}).data
 
     @property
     def finished(self) -> bool:
@@ -213,6 +296,11 @@ def stream_translator(asked: Asked, model: str, think_end: int | None) -> Stream
     if asked.api == "chat":
         return ChatStream(asked, model, think_end)
     return CompletionStream(asked, model)
+
+
+def head_of(chunk: dict[str, Any]) -> dict[str, Any]:
+    """What all chunks of one answer begin with."""
+    return {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}
 
 
 def _logprobs(choice: dict[str, Any], start: int | None, end: int | None) -> Any:

@@ -75,6 +75,12 @@ RETRY_BUDGET = Family(
     ("model",),
     across="min",
 )
+RESUMES = Family(
+    "r1_resumes_total",
+    "counter",
+    "Streams whose model server was lost in the middle, by what became of them.",
+    ("model", "outcome"),
+)
 REJECTIONS = Family(
     "r1_rejections_total",
     "counter",
@@ -110,6 +116,7 @@ FAMILIES = (
     CACHE,
     UPSTREAM_UP,
     RETRY_BUDGET,
+    RESUMES,
     REJECTIONS,
     ENDINGS,
     DISCONNECTS,
@@ -190,6 +197,10 @@ class Metrics:
     def retry_budget(self, model: str, ratio: float) -> None:
         """A retry was granted or refused."""
         self._meter.number(RETRY_BUDGET, model).set(ratio)
+
+    def resumed(self, model: str, outcome: str) -> None:
+        """A stream lost its model server: it was continued to its end (ok) or not."""
+        self._meter.number(RESUMES, model, outcome).add()
 
     def rejected(self, model: str, reason: str) -> None:
         """A request was refused before it reached an upstream."""

@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 import orjson
 
 from gateway.call import Call
 from gateway.errors import GatewayError, UpstreamError, UpstreamFailed
-from gateway.guard import Guard
+from gateway.patience import Patience
 from gateway.protocol import sse
-from gateway.protocol.stream import StreamTranslator
+from gateway.protocol.continuation import Progress, rest_of_request
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.client import UpstreamClient, lost, read_all, read_piece
+from gateway.upstream.delivery import Delivery
 from gateway.upstream.dialects import Splitter
 from gateway.upstream.fit import FitContext
 from gateway.upstream.pool import Upstream, pick
-from gateway.upstream.pulse import Pulse
+
+# The longest character has four bytes, so at most three tokens can be a part of one.
+_HALF_CHARACTER = "\ufffd"
+_PARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is sent to an upstream."""
+
+    path: str
+    body: dict[str, Any]
 
 
 class Attempt:
@@ -38,30 +52,25 @@ class Attempt:
         self._draw = draw
         self._make_id = make_id
 
-    async def __call__(self, call: Call, guard: Guard, tried: Sequence[Upstream]) -> None:
+    async def __call__(self, call: Call, delivery: Delivery, tried: Sequence[Upstream]) -> None:
         """Ask one, if possible not one of `tried`, and deliver.
 
         Raises GatewayError, also in the middle of a delivery: `call.delivered` tells.
         """
-        model, asked = call.model, call.asked
-        timeouts = model.settings.timeouts
-        upstream = call.upstream = pick(model.upstreams, self._draw(), tried)
+        model = call.model
+        able = [each for each in model.upstreams if not delivery.begun or each.dialect.continues]
+        upstream = call.upstream = pick(able, self._draw(), tried)
         call.attempts += 1
         outcome = "cancelled"
         try:
-            dialect = upstream.dialect
-            body = dialect.body(asked, upstream.model, model.settings.defaults)
-            await self._fit(asked, body, upstream, timeouts)
-            guard.allow_silence(timeouts.first_byte_s if asked.stream else timeouts.total_s)
-            # Unique even if the caller reuses its id: the engine knows requests by it.
-            request_id = f"{call.id}-{self._make_id()[:8]}"
-            async with self._client.open(
-                upstream, dialect.path(call.api), orjson.dumps(body), request_id, timeouts
-            ) as response:
-                if asked.stream:
-                    await self._stream(call, guard, response, upstream)
+            timeouts = model.settings.timeouts
+            async with Patience(
+                timeouts.first_byte_s if call.asked.stream else timeouts.total_s
+            ) as patience:
+                if call.asked.stream:
+                    await self._stream(call, upstream, delivery, patience)
                 else:
-                    await self._whole(call, response, upstream)
+                    await self._whole(call, upstream)
             outcome = "ok"
         except UpstreamError as error:
             outcome = error.outcome
@@ -72,10 +81,12 @@ class Attempt:
         finally:
             self._metrics.attempt(model.id, upstream.name, outcome)
 
-    async def _whole(
-        self, call: Call, response: aiohttp.ClientResponse, upstream: Upstream
-    ) -> None:
-        data = await read_all(response)
+    async def _whole(self, call: Call, upstream: Upstream) -> None:
+        question = await self._first(call, upstream)
+        async with self._client.open(
+            upstream, question.path, orjson.dumps(question.body), self._id(call), call
+        ) as response:
+            data = await read_all(response)
         body, call.usage = upstream.dialect.whole(
             data, call.asked, call.model.id, upstream.think_end
         )
@@ -83,64 +94,82 @@ class Attempt:
         await call.reply(200, body)
 
     async def _stream(
-        self, call: Call, guard: Guard, response: aiohttp.ClientResponse, upstream: Upstream
+        self, call: Call, upstream: Upstream, delivery: Delivery, patience: Patience
     ) -> None:
-        dialect = upstream.dialect
-        translator = dialect.stream(call.asked, call.model.id, upstream.think_end)
-        call.usage = translator.usage
-        splitter = dialect.splitter()
-        pulse = Pulse(call, self._metrics)
-        idle_s = call.model.settings.timeouts.idle_s
-        answering = False
-        while True:
-            # Headers wait for the first event: until then a fault still has its own status.
-            events = await self._read_events(response, splitter)
-            out: list[bytes] = []
+        if delivery.progress is not None and delivery.begun:
+            question = await self._rest(call, upstream, delivery, delivery.progress)
+        else:
+            question = await self._first(call, upstream)
+            delivery.begin(upstream, question.body)
+        async with self._client.open(
+            upstream, question.path, orjson.dumps(question.body), self._id(call), call
+        ) as response:
             try:
-                done = _translate(events, translator, pulse, out)
-            finally:
-                # What came before a fault in the same piece is still the caller's.
-                if out:
-                    call.delivered = True
-                    await call.start_stream()
-                    await call.write(b"".join(out))
-            if done:
-                if not translator.finished:
-                    raise lost()
-                await call.start_stream()
-                await call.write(sse.DONE)
-                await call.finish()
-                # Read to the end, so that the connection can be used again.
-                await read_piece(response)
-                return
+                await self._deliver(call, response, upstream, delivery, patience)
+            except UpstreamError:
+                if not await delivery.saved():
+                    raise
+
+    async def _deliver(
+        self,
+        call: Call,
+        response: aiohttp.ClientResponse,
+        upstream: Upstream,
+        delivery: Delivery,
+        patience: Patience,
+    ) -> None:
+        splitter = upstream.dialect.splitter()
+        answering = False
+        while not await delivery.take(events := await _read_events(response, splitter)):
             if events and not answering:
                 answering = True
-                guard.allow_silence(idle_s)
-            guard.heard()
+                patience.limit(call.model.settings.timeouts.idle_s)
+            patience.heard()
+        # Read to the end, so that the connection can be used again.
+        await read_piece(response)
 
-    @staticmethod
-    async def _read_events(response: aiohttp.ClientResponse, splitter: Splitter) -> list[bytes]:
-        piece = await read_piece(response)
-        if not piece:
+    async def _first(self, call: Call, upstream: Upstream) -> Question:
+        """The question for a whole answer."""
+        settings = call.model.settings
+        body = upstream.dialect.body(call.asked, upstream.model, settings.defaults)
+        await self._fit(call.asked, body, upstream, settings.timeouts)
+        return Question(upstream.dialect.path(call.api), body)
+
+    async def _rest(
+        self, call: Call, upstream: Upstream, delivery: Delivery, progress: Progress
+    ) -> Question:
+        """The question for the rest of an answer. Raises UpstreamError where there is none."""
+        settings = call.model.settings
+        text = await self._text(upstream, progress, settings.timeouts.connect_s)
+        for _ in range(_PARTS):
+            if not text.endswith(_HALF_CHARACTER):
+                break
+            # The rest of a character can't be told from its parts: they are asked for again.
+            progress.ids.pop()
+            text = await self._text(upstream, progress, settings.timeouts.connect_s)
+        held = progress.rest(text)
+        given = upstream.dialect.body(call.asked, upstream.model, settings.defaults)
+        body = rest_of_request(progress, given, upstream.context_length)
+        if held is None or body is None:
             raise lost()
-        try:
-            return splitter.feed(piece)
-        except sse.EventTooLarge as error:
-            raise UpstreamFailed(
-                "The model server sent an event without end.", code="upstream_invalid"
-            ) from error
+        delivery.go_on(progress, held)
+        return Question(upstream.dialect.path("completions"), body)
+
+    async def _text(self, upstream: Upstream, progress: Progress, timeout_s: float) -> str:
+        return await self._client.detokenize(upstream, progress.ids.tolist(), timeout_s)
+
+    def _id(self, call: Call) -> str:
+        """Unique even if the caller reuses its id: the engine knows requests by it."""
+        return f"{call.id}-{self._make_id()[:8]}"
 
 
-def _translate(
-    events: list[bytes], translator: StreamTranslator, pulse: Pulse, out: list[bytes]
-) -> bool:
-    """Translate events into `out`; True when the stream's own end was among them."""
-    for data in events:
-        piece = translator.event(data)
-        if piece.end:
-            return True
-        if piece.tokens:
-            pulse.beat(piece.tokens, content=piece.content, prompt=translator.usage.prompt)
-        if piece.data:
-            out.append(piece.data)
-    return False
+async def _read_events(response: aiohttp.ClientResponse, splitter: Splitter) -> list[bytes]:
+    piece = await read_piece(response)
+    if not piece:
+        raise lost()
+    try:
+        return splitter.feed(piece)
+    except sse.EventTooLarge as error:
+        raise UpstreamFailed(
+            "The model server sent an event without end.", code="upstream_invalid"
+        ) from error

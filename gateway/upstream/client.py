@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import aiohttp
 import orjson
 
+from gateway.call import Call
 from gateway.errors import (
     ContextLengthExceeded,
+    DeadlineExceeded,
     UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
@@ -51,7 +54,7 @@ class UpstreamClient:
 
     @asynccontextmanager
     async def open(
-        self, upstream: Upstream, path: str, body: bytes, request_id: str, timeouts: Timeouts
+        self, upstream: Upstream, path: str, body: bytes, request_id: str, call: Call
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to a POST, its status checked to be 200.
 
@@ -59,6 +62,12 @@ class UpstreamClient:
         """
         headers = self._headers(upstream)
         headers["x-request-id"] = request_id
+        time_left = call.time_left()
+        if time_left <= 0:
+            raise DeadlineExceeded("There was no time left to ask a model server.")
+        if math.isfinite(time_left):
+            headers["x-request-timeout"] = f"{time_left:.3f}"
+        timeouts = call.model.settings.timeouts
         try:
             response = await self._session.post(
                 upstream.url + path,
@@ -90,6 +99,16 @@ class UpstreamClient:
         answer = await self._tokenize(upstream, prompt, timeouts.connect_s + timeouts.idle_s)
         return int(answer["count"])
 
+    async def detokenize(self, upstream: Upstream, ids: list[int], timeout_s: float) -> str:
+        """The text of tokens (vLLM's /detokenize). Raises UpstreamError."""
+        answer = await self._ask(
+            upstream, "/detokenize", {"model": upstream.model, "tokens": ids}, timeout_s
+        )
+        text = answer.get("prompt")
+        if not isinstance(text, str):
+            raise _no_tokenizer()
+        return text
+
     async def healthy(self, upstream: Upstream, timeout_s: float) -> bool:
         """True if the upstream answers 200 where its health is told, in time."""
         try:
@@ -120,10 +139,18 @@ class UpstreamClient:
     async def _tokenize(
         self, upstream: Upstream, prompt: dict[str, Any], timeout_s: float
     ) -> dict[str, Any]:
+        answer = await self._ask(upstream, "/tokenize", prompt, timeout_s)
+        if not isinstance(answer.get("count"), int):
+            raise _no_tokenizer()
+        return answer
+
+    async def _ask(
+        self, upstream: Upstream, path: str, question: dict[str, Any], timeout_s: float
+    ) -> dict[str, Any]:
         try:
             async with self._session.post(
-                upstream.url + "/tokenize",
-                data=orjson.dumps(prompt),
+                upstream.url + path,
+                data=orjson.dumps(question),
                 headers=self._headers(upstream),
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
@@ -134,9 +161,9 @@ class UpstreamClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise connection_fault(error) from error
         except orjson.JSONDecodeError as error:
-            raise UpstreamFailed("The model server's tokenizer gave no answer.") from error
-        if not isinstance(answer, dict) or not isinstance(answer.get("count"), int):
-            raise UpstreamFailed("The model server's tokenizer gave no answer.")
+            raise _no_tokenizer() from error
+        if not isinstance(answer, dict):
+            raise _no_tokenizer()
         return answer
 
     @staticmethod
@@ -145,6 +172,10 @@ class UpstreamClient:
         if upstream.authorization is not None:
             headers["authorization"] = upstream.authorization
         return headers
+
+
+def _no_tokenizer() -> UpstreamFailed:
+    return UpstreamFailed("The model server's tokenizer gave no answer.")
 
 
 async def read_piece(response: aiohttp.ClientResponse) -> bytes:

@@ -44,6 +44,11 @@ def wait_before_next(
     return wait
 
 
-def is_free(error: UpstreamError, *, others: bool) -> bool:
-    """Whether the next attempt is no further load: nobody was reached, and another is there."""
-    return isinstance(error, UpstreamUnavailable) and others
+def is_free(error: UpstreamError, *, others: bool, resuming: bool = False) -> bool:
+    """Whether the next attempt is no further load: nobody was reached, and another is there.
+
+    Nor is it to go on with an answer at another server than the one that was lost with it: what
+    that one would have done, the other does.
+    """
+    gone = (UpstreamUnavailable, UpstreamLost) if resuming else UpstreamUnavailable
+    return others and isinstance(error, gone)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from pydantic import ValidationError
 
-from serving.simulator.answers import BOS, answer, encode, noise, prompt_of
+from serving.simulator.answers import BOS, answer, decode, encode, noise, prompt_of
 from serving.simulator.damage import FOREVER_S, failed, reset, strike
 from serving.simulator.faults import Controls
 from serving.simulator.requests import Refused, Request, read
@@ -77,6 +77,7 @@ class Server:
             app.router.add_post(prefix + "/v1/chat/completions", self._chat)
             app.router.add_post(prefix + "/v1/completions", self._completions)
             app.router.add_post(prefix + "/tokenize", self._tokenize)
+            app.router.add_post(prefix + "/detokenize", self._detokenize)
             app.router.add_get(prefix + "/v1/models", self._list)
             app.router.add_get(prefix + "/health", self._health)
             app.router.add_get(prefix + "/load", self._load)
@@ -137,6 +138,10 @@ class Server:
         self.seen.tokenized += body.get("prompt") != "</think>"
         counts = {"count": len(ids), "max_model_len": self._context}
         return web.json_response({**counts, "tokens": ids, "token_strs": None})
+
+    async def _detokenize(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        return web.json_response({"prompt": decode(body["tokens"])})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, chat=True)

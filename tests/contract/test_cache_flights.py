@@ -21,7 +21,7 @@ from gateway.cache.flight import Generate, Means
 from gateway.cache.manage import CacheKeeper
 from gateway.cache.stage import ResponseCache
 from gateway.call import Call, Message
-from gateway.errors import ClientDisconnected, UpstreamError, UpstreamFailed
+from gateway.errors import ClientDisconnected, UpstreamError, UpstreamFailed, UpstreamTimeout
 from gateway.guard import Guard
 from gateway.protocol import sse
 from gateway.protocol.request import parse
@@ -101,8 +101,9 @@ class Caller:
         self.task = asyncio.create_task(self._run(worker, generate))
 
     async def _run(self, worker: Worker, generate: Generate) -> None:
-        async with Guard(self.call, keepalive_s=60, total_s=60) as guard:
-            await worker.cache(self.call, guard, generate)
+        guard = Guard(self.call, keepalive_s=60, total_s=60, too_late=UpstreamTimeout("late"))
+        async with guard:
+            await worker.cache(self.call, generate)
 
     async def _receive(self) -> Message:
         await self.leaves.wait()
@@ -134,7 +135,7 @@ class Engine:
         for _ in range(words):
             self.allowed.release()
 
-    async def __call__(self, call: Call, guard: Guard) -> None:
+    async def __call__(self, call: Call) -> None:
         self.runs += 1
         if self.model is not None:
             call.model = self.model
@@ -292,7 +293,7 @@ async def test_a_purge_reaches_answers_being_made(store: RedisServer) -> None:
 
 
 async def test_a_fault_is_told_to_all_and_not_kept(store: RedisServer) -> None:
-    async def fails(call: Call, guard: Guard) -> None:
+    async def fails(call: Call) -> None:
         await waiting.wait()
         raise UpstreamFailed("It broke.", code="upstream_invalid")
 

@@ -160,7 +160,8 @@ def test_a_broken_stream_never_looks_finished(
     # "stall" is told after timeouts.idle_s = 3.
     vllm.control(fault=fault, step_s=0.01)
     before = gateway.value("r1_stream_endings_total", reason=code)
-    with stream(gateway) as response:
+    # Two choices: an answer that can't be continued.
+    with stream(gateway, n=2) as response:
         assert response.status_code == 200
         events = read_stream(response)
     assert "[DONE]" not in events
@@ -170,6 +171,18 @@ def test_a_broken_stream_never_looks_finished(
     assert set(error) == {"message", "type", "param", "code"}
     assert gateway.value("r1_stream_endings_total", reason=code) == before + 1
     wait_for(lambda: vllm.seen()["running"] == 0, "the engine's end")
+
+
+def test_an_answer_that_lacks_its_end_only_is_whole(gateway: Gateway, vllm: Simulator) -> None:
+    with stream(gateway, temperature=0, stream_options={"include_usage": True}) as response:
+        proper = read_stream(response)
+    vllm.control(fault="no-done")
+    with stream(gateway, temperature=0, stream_options={"include_usage": True}) as response:
+        events = read_stream(response)
+    assert events[-1] == proper[-1] == "[DONE]"
+    usage, expected = (json.loads(each[-2])["usage"] for each in (events, proper))
+    assert usage["completion_tokens"] == expected["completion_tokens"]
+    assert usage["prompt_tokens"] == expected["prompt_tokens"]
 
 
 def test_the_openai_client_sees_a_lost_replica(gateway: Gateway, vllm: Simulator) -> None:

@@ -94,12 +94,12 @@ def test_another_server_is_asked(
             assert gateway.post().status_code == 200
 
 
-def test_nothing_is_asked_twice_once_an_answer_has_begun(
+def test_what_can_not_be_continued_is_not_asked_twice_once_it_has_begun(
     gateway: Gateway, pair: tuple[Simulator, Simulator]
 ) -> None:
     for each in pair:
         each.control(fault="cut", step_s=0.001)
-    with stream(gateway) as response:
+    with stream(gateway, n=2) as response:
         events = read_stream(response)
     assert "upstream_lost" in events[-1]
     assert attempts(gateway) == 1

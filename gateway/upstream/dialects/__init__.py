@@ -30,6 +30,9 @@ class Dialect(Protocol):
     tokenizes: bool
     """It has vLLM's /tokenize: prompts can be counted, and facts of the model learned."""
 
+    continues: bool
+    """It gives and takes token ids, so that an answer can be continued from them."""
+
     def path(self, api: Api) -> str:
         """Where an API is, below the upstream's URL."""
 

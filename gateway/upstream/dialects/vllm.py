@@ -21,6 +21,7 @@ class Vllm:
     name = "vllm"
     health_path = "/health"
     tokenizes = True
+    continues = True
 
     def path(self, api: Api) -> str:
         """OpenAI's paths."""

@@ -6,7 +6,13 @@ import aiohttp
 import pytest
 
 from gateway import errors
-from gateway.errors import GatewayError, NotCached, Unauthorized, UpstreamBusy
+from gateway.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    NotCached,
+    Unauthorized,
+    UpstreamBusy,
+)
 from gateway.supervisor import restart_delay
 from gateway.upstream.client import connection_fault
 from gateway.upstream.dialects.vllm import Vllm
@@ -47,10 +53,10 @@ def test_every_error_knows_its_place_on_the_wire() -> None:
         assert 400 <= error.status < 600
         headers = dict(error.headers())
         assert (b"retry-after" in headers) == (error.status in (429, 503))
-        # What the OpenAI SDK retries by itself is what we call worth a retry, except for a wish
-        # that another try would not fulfil either.
-        worth = error.status == 429 or error.status >= 500
-        assert error.retry == (worth and each is not NotCached)
+        # What the OpenAI SDK retries by itself is what we call worth a retry.
+        again = error.status == 429 or error.status >= 500
+        # A caller's own time runs out only once, and its wish stays the same.
+        assert error.retry == (again and each not in (DeadlineExceeded, NotCached))
     assert dict(UpstreamBusy("x", status=429, retry_after_s=1.2).headers())[b"retry-after"] == b"2"
 
 
