@@ -103,7 +103,7 @@ class Call:
     def adopt(self, other: Call) -> None:
         """Take over what became known in a call made by `branch`, whose answer is given here."""
         self._model, self.upstream = other._model, other.upstream
-        self.attempts, self.usage = other.attempts, other.usage
+        self.attempts, self.resumes, self.usage = other.attempts, other.resumes, other.usage
         self.cache_result, self.first_token_s = other.cache_result, other.first_token_s
         self.notes += [note for note in other.notes if note not in self.notes]
 

@@ -93,7 +93,7 @@ class Flight:
         self.model = origin.model.id
         self.usage = Usage()
         self.over = asyncio.Event()
-        self._asked_model = origin.model.id
+        self._asked = origin.model
         self._stream = origin.asked.stream
         self._generate = generate
         self._means = means
@@ -186,6 +186,7 @@ class Flight:
 
     async def _lead(self, lease: Lease) -> None:
         self.inner = self.origin.branch(self._until_abandoned, self._record)
+        self.inner.model = self._asked
         self.inner.cache_result = "miss"
         keeper = asyncio.create_task(self._keep(lease))
         try:
@@ -257,7 +258,7 @@ class Flight:
     async def _entry(self, inner: Call) -> bytes:
         """The answer to be kept; empty if it is not to be."""
         settings, now = self._means.settings, self._means.now()
-        if inner.model.id != self._asked_model or self.tape.size > settings.max_answer_bytes:
+        if inner.model.id != self._asked.id or self.tape.size > settings.max_answer_bytes:
             return b""
         fresh_s = lifetime_s(self.place.ttl_s, settings.jitter, self._means.draw())
         entry = Entry(
