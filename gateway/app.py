@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.routing import Route
@@ -28,16 +29,19 @@ from gateway.config import read_secret
 from gateway.pipeline import NoAdmission, NoLimits, Pipeline
 from gateway.protocol.request import Api
 from gateway.router import Router
-from gateway.settings import Settings, UpstreamSettings
+from gateway.settings import ModelSettings, Settings, UpstreamSettings
 from gateway.store.bytes import ByteStore
 from gateway.store.redis import Store
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.attempt import Attempt
 from gateway.upstream.budget import RetryBudget
 from gateway.upstream.client import UpstreamClient, make_session
+from gateway.upstream.discovery import Discovery
+from gateway.upstream.fallback import Fallback
 from gateway.upstream.fit import FitContext
 from gateway.upstream.pool import make_model
 from gateway.upstream.probe import Probe, watches
+from gateway.upstream.registry import read_replicas
 from gateway.upstream.retry import Retry
 
 
@@ -65,7 +69,19 @@ async def gateway(
         metrics,
         time.monotonic,
     )
-    router = Router([make_model(model, _engine_key) for model in settings.models])
+    router = Router(
+        [
+            make_model(
+                model,
+                _engine_key,
+                settings.pool,
+                metrics,
+                now=time.monotonic,
+                draw=random.random,
+            )
+            for model in settings.models
+        ]
+    )
     cache = ResponseCache(
         Addresses(pepper),
         Means(
@@ -89,26 +105,38 @@ async def gateway(
             limits=NoLimits(),
             cache=cache,
             admission=NoAdmission(),
-            attempt=Retry(
-                Attempt(
-                    client,
-                    FitContext(client),
+            attempt=Fallback(
+                Retry(
+                    Attempt(client, FitContext(client), metrics, make_id=_new_id),
+                    RetryBudget(store, settings.retry, metrics),
+                    settings.retry,
                     metrics,
                     draw=random.random,
-                    make_id=_new_id,
+                    sleep=asyncio.sleep,
                 ),
-                RetryBudget(store, settings.retry, metrics),
-                settings.retry,
-                metrics,
-                draw=random.random,
-                sleep=asyncio.sleep,
+                router.find,
             ),
         )
         app = make_app(pipeline, metrics, logger, authenticate, router, readiness)
-        probe = Probe(client, metrics, logger, asyncio.sleep)
+        probe = Probe(client, metrics, logger, asyncio.sleep, time.monotonic)
+        interval_s = settings.telemetry.probe_interval_s
         beside = [
             lambda: authenticate.hear_revocations(store, asyncio.sleep),
-            *watches(probe, router.models, settings.telemetry.probe_interval_s),
+            *watches(probe, router.models, interval_s),
+            *(
+                Discovery(
+                    model,
+                    _discovery_key(model.settings),
+                    partial(read_replicas, store),
+                    partial(probe.watch, interval_s=interval_s),
+                    metrics,
+                    logger,
+                    now=time.monotonic,
+                    sleep=asyncio.sleep,
+                ).run
+                for model in router.models
+                if model.settings.discovery == "registry"
+            ),
         ]
         async with _running(beside):
             try:
@@ -174,6 +202,12 @@ def _engine_key(upstream: UpstreamSettings) -> str | None:
     if upstream.key_file is None:
         return None
     return read_secret(upstream.key_file, "models.upstreams.key_file", at_least=1)
+
+
+def _discovery_key(model: ModelSettings) -> str | None:
+    if model.discovery_key_file is None:
+        return None
+    return read_secret(model.discovery_key_file, "models.discovery_key_file", at_least=1)
 
 
 def _new_id() -> str:

@@ -187,7 +187,8 @@ def _with_absolute_files(settings: Settings, base: Path) -> Settings:
                 "upstreams": tuple(
                     up.model_copy(update={"key_file": absolute(up.key_file)})
                     for up in model.upstreams
-                )
+                ),
+                "discovery_key_file": absolute(model.discovery_key_file),
             }
         )
         for model in settings.models
@@ -210,6 +211,9 @@ def _check_files(settings: Settings) -> None:
     if settings.admin.key_file is not None:
         read_secret(settings.admin.key_file, "admin.key_file")
     for m, model in enumerate(settings.models):
+        if model.discovery_key_file is not None:
+            field = f"models.{m}.discovery_key_file"
+            read_secret(model.discovery_key_file, field, at_least=1)
         for u, upstream in enumerate(model.upstreams):
             if upstream.key_file is not None:
                 read_secret(upstream.key_file, f"models.{m}.upstreams.{u}.key_file", at_least=1)

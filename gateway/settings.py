@@ -16,7 +16,8 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
-def _http_url(value: str) -> str:
+def http_url(value: str) -> str:
+    """The URL without a slash at its end. Raises ValueError."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be a URL such as http://127.0.0.1:8000/r1-nano")
@@ -31,7 +32,7 @@ def _redis_url(value: str) -> str:
     return value
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 
 
@@ -158,6 +159,35 @@ class ModelCache(_Section):
     """How much longer a stale answer is given at once while one is made anew behind it."""
 
 
+class PoolSettings(_Section):
+    """How requests are spread over a model's upstreams, and when one of them is left alone.
+
+    Each worker goes by its own requests and their ends; what is said of requests in flight is
+    for one worker.
+    """
+
+    affinity: bool = True
+    """Keep a conversation at one upstream, whose prefix cache knows it."""
+    load_factor: Annotated[float, Field(ge=1)] = 1.25
+    """An upstream with this many times its share of all requests in flight is overloaded: what
+    belongs there goes to the conversation's next one."""
+    free_requests: Annotated[int, Field(ge=1)] = 4
+    """Requests in flight at one upstream that never count as overload."""
+    slow_start_s: Annotated[float, Field(ge=0)] = 30.0
+    """Time in which a new or recovered upstream comes up to its share."""
+    failures: Annotated[int, Field(ge=1)] = 3
+    """Failures in a row after which an upstream is left alone for a while."""
+    failure_gap: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """So is one whose share of failures is so much above the median of the others."""
+    open_s: Seconds = 1.0
+    """First such pause; it doubles each time the attempt after it fails, with jitter."""
+    longest_open_s: Seconds = 30.0
+    busy_s: Annotated[float, Field(ge=0)] = 1.0
+    """How long a busy upstream is avoided if it doesn't say how long it wants to be."""
+    registry_interval_s: Seconds = 1.0
+    """How often the registry of replicas is read."""
+
+
 class UpstreamSettings(_Section):
     """One model server."""
 
@@ -192,6 +222,16 @@ class ModelSettings(_Section):
     defaults: Defaults = Defaults()
     timeouts: Timeouts = Timeouts()
     upstreams: Annotated[tuple[UpstreamSettings, ...], Field(min_length=1)]
+    """The model servers; with `discovery: registry` those that are asked while no replica is
+    ready, such as the URL that wakes a model from zero."""
+    discovery: Literal["static", "registry"] = "static"
+    """Whether replicas that register themselves in the store are asked directly."""
+    discovery_key_file: Path | None = None
+    """File with the engine key of these replicas."""
+    fallbacks: tuple[str, ...] = ()
+    """Ids of models that may answer, in this order, while this one can't."""
+    fallback_policy: Literal["never", "caller", "always"] = "caller"
+    """Whether they may: only if the caller says `x-r1-fallback: allow`, or unless he forbids it."""
 
 
 class Telemetry(_Section):
@@ -212,6 +252,7 @@ class Settings(_Section):
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
     retry: RetrySettings = RetrySettings()
     cache: CacheSettings = CacheSettings()
+    pool: PoolSettings = PoolSettings()
     telemetry: Telemetry = Telemetry()
 
     @model_validator(mode="after")
@@ -225,8 +266,32 @@ class Settings(_Section):
                         "each id and alias may be used once"
                     )
                 owner[name] = model.id
+        self._check_fallbacks()
         if self.listen.port == self.admin.port and self.listen.host == self.admin.host:
             raise ValueError(
                 f"admin.port: {self.admin.port} is the API's port too; give it a port of its own"
             )
         return self
+
+    def _check_fallbacks(self) -> None:
+        """Raise ValueError for a fallback that does not exist, or that leads back."""
+        chains = {model.id: model.fallbacks for model in self.models}
+        for index, model in enumerate(self.models):
+            field = f"models.{index}.fallbacks"
+            for name in model.fallbacks:
+                if name not in chains:
+                    raise ValueError(
+                        f"{field}: {name!r} is no model's id; give one of {', '.join(chains)}"
+                    )
+            reached: set[str] = set()
+            ahead = [*model.fallbacks]
+            while ahead:
+                name = ahead.pop()
+                if name == model.id:
+                    raise ValueError(
+                        f"{field}: they lead back to {name!r}, so that one overload would become "
+                        "two; remove one of the steps"
+                    )
+                if name not in reached:
+                    reached.add(name)
+                    ahead.extend(chains.get(name, ()))

@@ -22,7 +22,18 @@ _SHARED = "shared"
 
 # What decides where and how patiently a model is asked, but not what it answers. All else in its
 # settings counts, also what is added later: at worst an answer is made once more than needed.
-_OPERATIONAL = {"aliases", "upstreams", "timeouts", "cache", "prices", "fallbacks", "batching"}
+_OPERATIONAL = {
+    "aliases",
+    "batching",
+    "cache",
+    "discovery",
+    "discovery_key_file",
+    "fallback_policy",
+    "fallbacks",
+    "prices",
+    "timeouts",
+    "upstreams",
+}
 
 
 class Addresses:

@@ -119,9 +119,12 @@ class Store:
         finally:
             await redis.aclose()
 
-    async def script(self, operation: str, lua: str, key: str, words: Sequence[Any]) -> Any:
-        """What a Lua script with one key gives: everything in it happens at once."""
-        return await self._guard(operation, lambda: self._redis.eval(lua, 1, key, *words))
+    async def script(
+        self, operation: str, lua: str, key: str, words: Sequence[Any], more: Sequence[str] = ()
+    ) -> Any:
+        """What a Lua script with a key (and `more` of them) gives: all in it happens at once."""
+        keys = (key, *more)
+        return await self._guard(operation, lambda: self._redis.eval(lua, len(keys), *keys, *words))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from gateway.telemetry.sheet import Cell, Sheet
 
 Kind = Literal["counter", "gauge", "histogram"]
 Across = Literal["sum", "max", "min"]
+
+UNKNOWN = math.nan
+"""The value of a gauge that a worker knows nothing of: the others' hold, or it isn't shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +95,12 @@ class Meter:
         return found
 
     def reset_gauges(self, families: Iterable[Family]) -> None:
-        """Set all gauges to 0: what a worker that died had in flight is gone."""
-        gauges = {family.name for family in families if family.kind == "gauge"}
+        """Forget what a worker that died said: what it had in flight is gone, the rest unknown."""
+        gauges = {family.name: family for family in families if family.kind == "gauge"}
         for cell, index in self._sheet.cells():
             if cell.family in gauges:
-                self._sheet.values[index] = 0.0
+                summed = gauges[cell.family].across == "sum"
+                self._sheet.values[index] = 0.0 if summed else UNKNOWN
 
 
 def render(families: Sequence[Family], sheets: Iterable[Sequence[tuple[Cell, float]]]) -> str:
@@ -103,7 +108,8 @@ def render(families: Sequence[Family], sheets: Iterable[Sequence[tuple[Cell, flo
     joined: dict[Cell, list[float]] = {}
     for sheet in sheets:
         for cell, value in sheet:
-            joined.setdefault(cell, []).append(value)
+            if not math.isnan(value):
+                joined.setdefault(cell, []).append(value)
     by_family: dict[str, list[tuple[Cell, list[float]]]] = {}
     for cell, values in joined.items():
         by_family.setdefault(cell.family, []).append((cell, values))

@@ -1,7 +1,8 @@
 """The gateway's metrics: their names, and one method for each thing that happens.
 
 Label values are bounded: models and upstreams come from the configuration (`unknown` for a
-model that isn't in it), all others from fixed sets. Never a key, a prompt or a path.
+model that isn't in it), replicas that register themselves are numbered, all others are from
+fixed sets. Never a key, a prompt or a path.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gateway.protocol.usage import Usage
-from gateway.telemetry.families import Distribution, Family, Meter
+from gateway.telemetry.families import UNKNOWN, Distribution, Family, Meter
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 _TTFT = (0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 4, 8, 15, 30, 60, 120)
@@ -68,6 +69,13 @@ CACHE = Family(
     "Requests, by what the answer cache had for them.",
     ("model", "result"),
 )
+BREAKER_STATE = Family(
+    "r1_breaker_state",
+    "gauge",
+    "0 while the upstream is asked, 2 while it is left alone, 1 while it is being tried again.",
+    ("model", "upstream"),
+    across="max",
+)
 RETRY_BUDGET = Family(
     "r1_retry_budget_ratio",
     "gauge",
@@ -115,6 +123,7 @@ FAMILIES = (
     ATTEMPTS,
     CACHE,
     UPSTREAM_UP,
+    BREAKER_STATE,
     RETRY_BUDGET,
     RESUMES,
     REJECTIONS,
@@ -193,6 +202,15 @@ class Metrics:
     def upstream_up(self, model: str, upstream: str, up: bool) -> None:
         """A look at an upstream's health."""
         self._meter.number(UPSTREAM_UP, model, upstream).set(1.0 if up else 0.0)
+
+    def upstream_gone(self, model: str, upstream: str) -> None:
+        """An upstream is there no more: nothing is known of its health."""
+        self._meter.number(UPSTREAM_UP, model, upstream).set(UNKNOWN)
+        self._meter.number(BREAKER_STATE, model, upstream).set(UNKNOWN)
+
+    def breaker(self, model: str, upstream: str, state: int) -> None:
+        """An upstream's breaker closed (0), half opened (1) or opened (2)."""
+        self._meter.number(BREAKER_STATE, model, upstream).set(state)
 
     def retry_budget(self, model: str, ratio: float) -> None:
         """A retry was granted or refused."""

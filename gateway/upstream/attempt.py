@@ -15,11 +15,13 @@ from gateway.patience import Patience
 from gateway.protocol import sse
 from gateway.protocol.continuation import Progress, rest_of_request
 from gateway.telemetry.metrics import Metrics
+from gateway.upstream.affinity import conversation
 from gateway.upstream.client import UpstreamClient, lost, read_all, read_piece
 from gateway.upstream.delivery import Delivery
 from gateway.upstream.dialects import Splitter
 from gateway.upstream.fit import FitContext
-from gateway.upstream.pool import Upstream, pick
+from gateway.upstream.pool import Upstream
+from gateway.upstream.visit import Visit
 
 # The longest character has four bytes, so at most three tokens can be a part of one.
 _HALF_CHARACTER = "\ufffd"
@@ -43,13 +45,11 @@ class Attempt:
         fit: FitContext,
         metrics: Metrics,
         *,
-        draw: Callable[[], float],
         make_id: Callable[[], str],
     ) -> None:
         self._client = client
         self._fit = fit
         self._metrics = metrics
-        self._draw = draw
         self._make_id = make_id
 
     async def __call__(self, call: Call, delivery: Delivery, tried: Sequence[Upstream]) -> None:
@@ -57,28 +57,31 @@ class Attempt:
 
         Raises GatewayError, also in the middle of a delivery: `call.delivered` tells.
         """
-        model = call.model
-        able = [each for each in model.upstreams if not delivery.begun or each.dialect.continues]
-        upstream = call.upstream = pick(able, self._draw(), tried)
+        model, asked = call.model, call.asked
+        tenant = "" if call.key is None else call.key.tenant
+        visit = model.pool.visit(conversation(asked.body, tenant), tried, continuing=delivery.begun)
+        upstream = call.upstream = visit.upstream
         call.attempts += 1
         outcome = "cancelled"
+        timeouts = model.settings.timeouts
         try:
-            timeouts = model.settings.timeouts
             async with Patience(
-                timeouts.first_byte_s if call.asked.stream else timeouts.total_s
+                timeouts.first_byte_s if asked.stream else timeouts.total_s
             ) as patience:
-                if call.asked.stream:
-                    await self._stream(call, upstream, delivery, patience)
+                if asked.stream:
+                    await self._stream(call, visit, delivery, patience)
                 else:
                     await self._whole(call, upstream)
             outcome = "ok"
         except UpstreamError as error:
             outcome = error.outcome
+            visit.failed(error)
             raise
         except GatewayError:
             outcome = "rejected"
             raise
         finally:
+            visit.end(worked=outcome == "ok")
             self._metrics.attempt(model.id, upstream.name, outcome)
 
     async def _whole(self, call: Call, upstream: Upstream) -> None:
@@ -94,8 +97,9 @@ class Attempt:
         await call.reply(200, body)
 
     async def _stream(
-        self, call: Call, upstream: Upstream, delivery: Delivery, patience: Patience
+        self, call: Call, visit: Visit, delivery: Delivery, patience: Patience
     ) -> None:
+        upstream = visit.upstream
         if delivery.progress is not None and delivery.begun:
             question = await self._rest(call, upstream, delivery, delivery.progress)
         else:
@@ -105,7 +109,7 @@ class Attempt:
             upstream, question.path, orjson.dumps(question.body), self._id(call), call
         ) as response:
             try:
-                await self._deliver(call, response, upstream, delivery, patience)
+                await self._deliver(call, response, visit, delivery, patience)
             except UpstreamError:
                 if not await delivery.saved():
                     raise
@@ -114,15 +118,16 @@ class Attempt:
         self,
         call: Call,
         response: aiohttp.ClientResponse,
-        upstream: Upstream,
+        visit: Visit,
         delivery: Delivery,
         patience: Patience,
     ) -> None:
-        splitter = upstream.dialect.splitter()
+        splitter = visit.upstream.dialect.splitter()
         answering = False
         while not await delivery.take(events := await _read_events(response, splitter)):
             if events and not answering:
                 answering = True
+                visit.answering()
                 patience.limit(call.model.settings.timeouts.idle_s)
             patience.heard()
         # Read to the end, so that the connection can be used again.

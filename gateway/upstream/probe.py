@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 from gateway.errors import UpstreamError
@@ -29,11 +30,13 @@ class Probe:
         watcher: HealthWatcher,
         logger: logging.Logger,
         sleep: Callable[[float], Awaitable[None]],
+        now: Callable[[], float],
     ) -> None:
         self._client = client
         self._watcher = watcher
         self._logger = logger
         self._sleep = sleep
+        self._now = now
 
     async def watch(self, model: Model, upstream: Upstream, interval_s: float) -> None:
         """Look at `upstream` every `interval_s`, until cancelled; sooner while it is down."""
@@ -43,6 +46,8 @@ class Probe:
             up = await self._client.healthy(upstream, _LOOK_TIMEOUT_S)
             if up and not asked:
                 asked = await self._learn(model, upstream)
+            if up and known_up is False:
+                upstream.since = self._now()
             upstream.up = up
             self._watcher.upstream_up(model.id, upstream.name, up)
             if up != known_up:
@@ -67,9 +72,9 @@ class Probe:
 def watches(
     probe: Probe, models: Iterable[Model], interval_s: float
 ) -> list[Callable[[], Awaitable[None]]]:
-    """One endless look for each upstream of each model."""
-
-    def start(model: Model, upstream: Upstream) -> Callable[[], Awaitable[None]]:
-        return lambda: probe.watch(model, upstream, interval_s)
-
-    return [start(model, upstream) for model in models for upstream in model.upstreams]
+    """One endless look for each upstream of each model's configuration."""
+    return [
+        partial(probe.watch, model, upstream, interval_s)
+        for model in models
+        for upstream in model.upstreams
+    ]

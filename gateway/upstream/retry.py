@@ -71,7 +71,7 @@ class Retry:
             return False
         if call.upstream is not None:
             tried.append(call.upstream)
-        others = any(each.up and each not in tried for each in call.model.upstreams)
+        others = call.model.pool.others(tried)
         wait = wait_before_next(error, len(tried), self._settings, self._draw(), others=others)
         if wait is None or wait >= call.time_left():
             if 1 < self._settings.attempts <= len(tried):

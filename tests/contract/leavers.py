@@ -46,7 +46,8 @@ def main() -> int:
         engines = [Simulator(folder), Simulator(folder)]
         redis = RedisServer(folder)
         urls = [{"url": each.url} for each in engines]
-        gateway = Gateway(folder / "gateway", redis, urls, listen={"workers": 2})
+        spread = {"affinity": False}
+        gateway = Gateway(folder / "gateway", redis, urls, listen={"workers": 2}, pool=spread)
         try:
             for each in engines:
                 each.control(step_s=0.01)

@@ -118,11 +118,17 @@ class RedisServer(Process):
 class Simulator(Process):
     """A simulated vLLM server that says that 7 + 5 is 12."""
 
-    def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: str,
+        port: int | None = None,
+        env: dict[str, str] | None = None,
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "serving.simulator", "--port", str(self.port), "--record"]
-        super().__init__([*command, *options], folder / f"vllm-{self.port}.log")
+        super().__init__([*command, *options], folder / f"vllm-{self.port}.log", env)
         wait_for(lambda: answers(self.url + "/seen"), "the simulated vLLM", START_S)
         self.reset()
 
@@ -170,8 +176,9 @@ class Gateway(Process):
         auth: dict[str, Any] | None = None,
         retry: dict[str, Any] | None = None,
         cache: dict[str, Any] | None = None,
-        more_models: list[dict[str, Any]] | None = None,
         like: Gateway | None = None,
+        pool: dict[str, Any] | None = None,
+        more_models: list[dict[str, Any]] | None = None,
         env: dict[str, str] | None = None,
         wait: bool = True,
     ) -> None:
@@ -203,11 +210,12 @@ class Gateway(Process):
                     "cache": {"mode": "off"},
                     **(model or {}),
                 },
-                *(more_models or []),
+                *({"cache": {"mode": "off"}, **each} for each in more_models or []),
             ],
             "cache": cache or {},
             # One attempt, where a test does not ask for more: its faults are then counted exactly.
             "retry": {"attempts": 1, **(retry or {})},
+            "pool": pool or {},
             "telemetry": {"probe_interval_s": 0.5},
         }
         self.config = folder / "gateway.yaml"

@@ -27,7 +27,7 @@ from gateway.protocol import sse
 from gateway.protocol.request import parse
 from gateway.protocol.usage import Usage
 from gateway.router import Router
-from gateway.settings import CacheSettings, ModelSettings
+from gateway.settings import CacheSettings, ModelSettings, PoolSettings
 from gateway.store.bytes import ByteStore
 from gateway.telemetry.families import Meter
 from gateway.telemetry.metrics import Metrics
@@ -44,9 +44,16 @@ def store(tmp_path: Path) -> Iterator[RedisServer]:
         server.end()
 
 
-def a_model(name: str) -> Model:
+def a_model(name: str, metrics: Metrics) -> Model:
     settings = {"id": name, "upstreams": [{"url": "http://127.0.0.1:1"}]}
-    return make_model(ModelSettings.model_validate(settings), lambda upstream: None)
+    return make_model(
+        ModelSettings.model_validate(settings),
+        lambda upstream: None,
+        PoolSettings(),
+        metrics,
+        now=time.monotonic,
+        draw=random.random,
+    )
 
 
 class Worker:
@@ -57,7 +64,7 @@ class Worker:
         self.redis = ByteStore(
             store.url, timeout_s=0.5, watcher=self.metrics, now=time.monotonic, pause_s=0.1
         )
-        self.models = {name: a_model(name) for name in ("r1-nano", "r1-small")}
+        self.models = {name: a_model(name, self.metrics) for name in ("r1-nano", "r1-small")}
         self.cache = ResponseCache(
             Addresses(b"a secret"),
             Means(

@@ -55,6 +55,7 @@ def gateway(
         listen={"workers": 2},
         retry={"attempts": 3, "base_s": 0.01, "budget_reserve": 100, "budget_most": 100},
         model={"timeouts": {"idle_s": 1, "first_byte_s": 1}},
+        pool={"affinity": False},
     )
     yield process
     process.end()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 import time
@@ -169,7 +170,8 @@ def test_a_broken_stream_never_looks_finished(
     error = json.loads(events[-1])["error"]
     assert error["code"] == code
     assert set(error) == {"message", "type", "param", "code"}
-    assert gateway.value("r1_stream_endings_total", reason=code) == before + 1
+    endings = functools.partial(gateway.value, "r1_stream_endings_total", reason=code)
+    wait_for(lambda: endings() == before + 1, "the ending to be counted")
     wait_for(lambda: vllm.seen()["running"] == 0, "the engine's end")
 
 
@@ -223,14 +225,16 @@ def test_a_killed_model_server(folder: Path, redis: RedisServer) -> None:
 def test_of_two_model_servers_the_healthy_one_is_asked(folder: Path, redis: RedisServer) -> None:
     well, ill = Simulator(folder), Simulator(folder)
     ill.control(fault="ill")
-    gateway = Gateway(folder / "two", redis, [{"url": well.url}, {"url": ill.url}])
+    upstreams = [{"url": well.url}, {"url": ill.url}]
+    gateway = Gateway(folder / "two", redis, upstreams, pool={"slow_start_s": 0})
     try:
         wait_for(lambda: len(gateway.events("upstream")) >= 2, "both to be looked at")
         assert [gateway.post().status_code for _ in range(10)] == [200] * 10
         ill.reset()
         wait_for(lambda: gateway.value("r1_upstream_up") == 2, "both to be well")
-        for _ in range(40):
-            assert gateway.post().status_code == 200
+        for number in range(40):
+            other = [{"role": "user", "content": f"{number}?"}]
+            assert gateway.post(messages=other).status_code == 200
         assert min(len(well.seen()["seen"]), len(ill.seen()["seen"])) > 0
     finally:
         for process in (gateway, well, ill):

@@ -47,6 +47,8 @@ def served(
         [{"url": each.url} for each in engines],
         retry={"attempts": 3, "base_s": 0.01, "resumes": 2, "budget_reserve": 100},
         model={"timeouts": {"idle_s": 1.5, "first_byte_s": 20}},
+        # The sick one is asked again and again.
+        pool={"affinity": False, "failures": 1000, "failure_gap": 1},
     )
     yield process
     process.end()
@@ -202,6 +204,7 @@ def test_many_at_once_when_a_server_is_killed(folder: Path, redis: RedisServer) 
         [{"url": each.url} for each in (sick, well)],
         listen={"workers": 2},
         retry={"attempts": 3, "base_s": 0.01, "budget_reserve": 1, "budget_most": 1},
+        pool={"affinity": False},
     )
     client = openai.OpenAI(base_url=gateway.url + "/v1", api_key=gateway.key, max_retries=0)
     try:

@@ -149,6 +149,7 @@ def setting(folder: Path) -> Iterator[tuple[list[Engine], Gateway]]:
             redis,
             [{"url": each.url} for each in engines],
             retry={"attempts": 3, "base_s": 0.05},
+            pool={"affinity": False},
         )
         try:
             yield engines, gateway

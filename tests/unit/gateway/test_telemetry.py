@@ -67,6 +67,19 @@ def test_a_new_worker_goes_on_counting_and_holds_nothing() -> None:
     assert got[("r1_inflight_requests", "m")] == 0
 
 
+def test_what_nobody_knows_is_not_shown() -> None:
+    files = [make_files(), make_files()]
+    one, other = (Metrics(Meter(Sheet(each))) for each in files)
+    one.upstream_up("m", "replica-1", True)
+    other.upstream_up("m", "replica-1", False)
+    one.upstream_gone("m", "replica-1")
+    place = ("r1_upstream_up", "m,replica-1")
+    assert samples(render(FAMILIES, [read(each) for each in files]))[place] == 0
+    # A worker that died knows nothing any more, and the next one in its place nothing yet.
+    Metrics(Meter(Sheet(files[1])))
+    assert place not in samples(render(FAMILIES, [read(each) for each in files]))
+
+
 def test_the_gauge_falls_whatever_happens() -> None:
     files = make_files()
     metrics = Metrics(Meter(Sheet(files)))

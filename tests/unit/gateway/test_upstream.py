@@ -1,4 +1,4 @@
-"""Which upstream is taken, how faults are named, how restarts are spaced."""
+"""How faults are named, and how restarts are spaced."""
 
 from __future__ import annotations
 
@@ -15,26 +15,6 @@ from gateway.errors import (
 )
 from gateway.supervisor import restart_delay
 from gateway.upstream.client import connection_fault
-from gateway.upstream.dialects.vllm import Vllm
-from gateway.upstream.pool import Upstream, pick
-
-
-def upstream(name: str, weight: float = 1.0, up: bool = True) -> Upstream:
-    return Upstream(name, f"http://{name}", "m", weight, None, Vllm(), up=up)
-
-
-def test_by_weight() -> None:
-    a, b = upstream("a", 1), upstream("b", 3)
-    taken = [pick([a, b], draw / 100).name for draw in range(100)]
-    assert (taken.count("a"), taken.count("b")) == (25, 75)
-
-
-def test_the_ill_are_left_out_but_never_all_of_them() -> None:
-    a, b = upstream("a", up=False), upstream("b")
-    assert {pick([a, b], draw / 10).name for draw in range(10)} == {"b"}
-    b.up = False
-    assert {pick([a, b], draw / 10).name for draw in range(10)} == {"a", "b"}
-    assert pick([a], 0.999999).name == "a"
 
 
 def test_every_error_knows_its_place_on_the_wire() -> None:

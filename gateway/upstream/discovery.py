@@ -1,0 +1,110 @@
+"""Keeps a model's pool to the replicas that are registered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from gateway.store.redis import StoreDown
+from gateway.upstream.breaker import Breaker
+from gateway.upstream.dialects.vllm import Vllm
+from gateway.upstream.pool import Model, Upstream
+from gateway.upstream.registry import Replica
+
+Watched = tuple[Upstream, "asyncio.Task[None]"]
+
+
+class ReplicaWatcher(Protocol):
+    """Hears of replicas that went."""
+
+    def upstream_gone(self, model: str, upstream: str) -> None:
+        """`upstream` of `model` is there no more."""
+
+
+class Discovery:
+    """Reads the registry now and then. While it can't be read, what was known last stays.
+
+    A replica that is new is asked once a look has found it well; one that goes gets nothing new,
+    and what it answers at the moment goes on.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        key: str | None,
+        read: Callable[[str], Awaitable[list[Replica]]],
+        watch: Callable[[Model, Upstream], Awaitable[None]],
+        watcher: ReplicaWatcher,
+        logger: logging.Logger,
+        *,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        """Args: `key` is the engine key; `read` gives a model's replicas or raises StoreDown;
+        `watch` keeps an upstream's health true until it is cancelled."""
+        self._model = model
+        self._authorization = None if key is None else f"Bearer {key}"
+        self._read = read
+        self._watch = watch
+        self._watcher = watcher
+        self._logger = logger
+        self._now = now
+        self._sleep = sleep
+        self._known: dict[tuple[str, str], Watched] = {}
+        # Those that were there before this worker need no slow start.
+        self._since = -math.inf
+
+    async def run(self) -> None:
+        """Keep the pool true until cancelled."""
+        async with asyncio.TaskGroup() as watching:
+            while True:
+                with suppress(StoreDown):
+                    self._update(await self._read(self._model.id), watching)
+                await self._sleep(self._model.pool.settings.registry_interval_s)
+
+    def _update(self, replicas: Sequence[Replica], watching: asyncio.TaskGroup) -> None:
+        for place in self._known.keys() - {(each.name, each.url) for each in replicas}:
+            upstream, task = self._known.pop(place)
+            task.cancel()
+            self._watcher.upstream_gone(self._model.id, upstream.name)
+            self._log("replica_gone", upstream)
+        for each in replicas:
+            place = (each.name, each.url)
+            if place not in self._known:
+                upstream = self._make(each)
+                watch = watching.create_task(self._run_watch(upstream))
+                self._known[place] = upstream, watch
+                self._log("replica_found", upstream)
+            upstream, _ = self._known[place]
+            upstream.draining = each.draining
+            upstream.capacity = each.capacity
+            upstream.adapters = each.adapters
+        self._model.pool.replace([upstream for upstream, _ in self._known.values()])
+        self._since = self._now()
+
+    async def _run_watch(self, upstream: Upstream) -> None:
+        await self._watch(self._model, upstream)
+
+    def _make(self, replica: Replica) -> Upstream:
+        settings = self._model.settings
+        return Upstream(
+            name=replica.name,
+            url=replica.url,
+            model=settings.id,
+            weight=1.0,
+            authorization=self._authorization,
+            dialect=Vllm(),
+            up=False,
+            context_length=settings.context_length,
+            think_end=settings.think_end_token_id,
+            since=self._since,
+            breaker=Breaker(self._model.pool.settings),
+        )
+
+    def _log(self, event: str, upstream: Upstream) -> None:
+        fields = {"model": self._model.id, "upstream": upstream.name, "url": upstream.url}
+        self._logger.info(event, extra={"fields": fields})
