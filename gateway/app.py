@@ -39,6 +39,7 @@ from gateway.upstream.client import UpstreamClient, make_session
 from gateway.upstream.discovery import Discovery
 from gateway.upstream.fallback import Fallback
 from gateway.upstream.fit import FitContext
+from gateway.upstream.listing import Listing
 from gateway.upstream.pool import make_model
 from gateway.upstream.probe import Probe, watches
 from gateway.upstream.registry import read_replicas
@@ -69,19 +70,15 @@ async def gateway(
         metrics,
         time.monotonic,
     )
-    router = Router(
-        [
-            make_model(
-                model,
-                _engine_key,
-                settings.pool,
-                metrics,
-                now=time.monotonic,
-                draw=random.random,
-            )
-            for model in settings.models
-        ]
+    make = partial(
+        make_model,
+        read_key=_engine_key,
+        pool=settings.pool,
+        watcher=metrics,
+        now=time.monotonic,
+        draw=random.random,
     )
+    router = Router([make(model) for model in settings.models])
     cache = ResponseCache(
         Addresses(pepper),
         Means(
@@ -120,7 +117,8 @@ async def gateway(
         app = make_app(pipeline, metrics, logger, authenticate, router, readiness)
         probe = Probe(client, metrics, logger, asyncio.sleep, time.monotonic)
         interval_s = settings.telemetry.probe_interval_s
-        beside = [
+        listing = Listing(client, router, metrics, logger, asyncio.sleep, make)
+        beside: list[Callable[[], Awaitable[None]]] = [
             lambda: authenticate.hear_revocations(store, asyncio.sleep),
             *watches(probe, router.models, interval_s),
             *(
@@ -137,6 +135,7 @@ async def gateway(
                 for model in router.models
                 if model.settings.discovery == "registry"
             ),
+            *(partial(listing.watch, source, interval_s) for source in settings.discover),
         ]
         async with _running(beside):
             try:

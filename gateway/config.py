@@ -202,6 +202,10 @@ def _with_absolute_files(settings: Settings, base: Path) -> Settings:
                 update={"pepper_file": absolute(settings.auth.pepper_file)}
             ),
             "models": models,
+            "discover": tuple(
+                each.model_copy(update={"key_file": absolute(each.key_file)})
+                for each in settings.discover
+            ),
         }
     )
 
@@ -217,6 +221,9 @@ def _check_files(settings: Settings) -> None:
         for u, upstream in enumerate(model.upstreams):
             if upstream.key_file is not None:
                 read_secret(upstream.key_file, f"models.{m}.upstreams.{u}.key_file", at_least=1)
+    for d, source in enumerate(settings.discover):
+        if source.key_file is not None:
+            read_secret(source.key_file, f"discover.{d}.key_file", at_least=1)
 
 
 def _one_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ GatewayError
 ├── InternalError               500  a fault of the gateway itself
 └── UpstreamError
     ├── UpstreamRejected        400… the model server refused the request as wrong
+    │   └── UpstreamUnfit       400  this model server can't do it; another one may
     ├── UpstreamUnavailable     503  no connection: refused, unknown host, reset at once
     ├── UpstreamBusy            429/503  it asks us to come back later
     ├── UpstreamTimeout         504  it took longer than the configured bound
@@ -205,6 +206,12 @@ class UpstreamRejected(UpstreamError):
     code = "invalid_request"
     retry = False
     outcome = "rejected"
+
+
+class UpstreamUnfit(UpstreamRejected):
+    """This kind of model server can't do what is asked; nobody was asked yet."""
+
+    outcome = "unfit"
 
 
 class UpstreamUnavailable(UpstreamError):

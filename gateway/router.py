@@ -9,13 +9,28 @@ from gateway.upstream.pool import Model
 
 
 class Router:
-    """Finds models by id or alias."""
+    """Finds models by id or alias: the configured ones, and those that were discovered."""
 
     def __init__(self, models: Sequence[Model]) -> None:
-        self.models = tuple(models)
-        self._by_name = {
-            name: model for model in models for name in (model.id, *model.settings.aliases)
-        }
+        self._configured = tuple(models)
+        self._discovered: dict[str, tuple[Model, ...]] = {}
+        self._index()
+
+    def discovered(self, source: str, models: Sequence[Model]) -> None:
+        """These are all models that `source` has now. Names that are taken stay whose they are."""
+        self._discovered[source] = tuple(models)
+        self._index()
+
+    def _index(self) -> None:
+        self._by_name: dict[str, Model] = {}
+        self.models: tuple[Model, ...] = ()
+        found = (model for each in self._discovered.values() for model in each)
+        for model in (*self._configured, *found):
+            if model.id in self._by_name:
+                continue
+            self.models = (*self.models, model)
+            for name in (model.id, *model.settings.aliases):
+                self._by_name.setdefault(name, model)
 
     def find(self, name: str) -> Model:
         """The model that `name` means. Raises ModelNotFound."""

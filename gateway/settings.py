@@ -193,7 +193,10 @@ class UpstreamSettings(_Section):
 
     url: HttpUrl
     """Base URL; `/v1/chat/completions` is added below it."""
-    dialect: Literal["vllm"] = "vllm"
+    dialect: Literal["vllm", "openai", "llamacpp", "ollama"] = "vllm"
+    opens_think: bool = False
+    """Its chat template opens `<think>` in the prompt and it leaves the marks in the text: all up
+    to `</think>` is reasoning. Not needed where it splits the reasoning by itself."""
     weight: Annotated[float, Field(gt=0)] = 1.0
     model: str | None = None
     """Name of the model at this upstream, when it differs from the id."""
@@ -234,6 +237,16 @@ class ModelSettings(_Section):
     """Whether they may: only if the caller says `x-r1-fallback: allow`, or unless he forbids it."""
 
 
+class DiscoverSettings(_Section):
+    """An Ollama whose models all become models here, under the names they have there."""
+
+    url: HttpUrl
+    key_file: Path | None = None
+    """File with a key for it, sent as `Authorization: Bearer`."""
+    defaults: Defaults = Defaults()
+    timeouts: Timeouts = Timeouts()
+
+
 class Telemetry(_Section):
     """Logs."""
 
@@ -250,6 +263,7 @@ class Settings(_Section):
     store: StoreSettings = StoreSettings()
     auth: Auth
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
+    discover: tuple[DiscoverSettings, ...] = ()
     retry: RetrySettings = RetrySettings()
     cache: CacheSettings = CacheSettings()
     pool: PoolSettings = PoolSettings()

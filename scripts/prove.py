@@ -64,6 +64,7 @@ PROOFS = (
         ("--models", "r1-nano", "--tp", "2", "--ep"),
         engine_key=True,
     ),
+    Proof("gguf: r1-distill-nano in Ollama", "scripts.gguf"),
     Proof("the local stack beside vLLM's own server", "loadtests.stack"),
     Proof("callers who leave", "tests.contract.leavers 10000"),
     Proof("streams of killed engines", "tests.integration.resume.kills 50"),

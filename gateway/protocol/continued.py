@@ -12,7 +12,7 @@ from typing import Any
 from gateway.protocol import sse
 from gateway.protocol.continuation import THINK_END, Progress, Stops, overlap
 from gateway.protocol.reasoning import count
-from gateway.protocol.stream import Piece, StreamTranslator
+from gateway.protocol.stream import ContinuableStream, Piece
 from gateway.protocol.usage import Usage
 from gateway.protocol.wire import read_chunk
 
@@ -22,7 +22,7 @@ class Continued:
 
     def __init__(
         self,
-        stream: StreamTranslator,
+        stream: ContinuableStream,
         progress: Progress,
         stops: Stops,
         *,
@@ -86,7 +86,7 @@ class Continued:
         return text[: len(text) - keep] or None, None
 
 
-def closing(stream: StreamTranslator, progress: Progress, think_end: int | None) -> bytes:
+def closing(stream: ContinuableStream, progress: Progress, think_end: int | None) -> bytes:
     """The usage event of an answer that more than one server gave, counted from its tokens.
 
     How much of the prompt was cached is not known: the server that knew is lost.

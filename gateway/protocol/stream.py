@@ -11,7 +11,7 @@ as DeepSeek's has: programs written for it read both without looking whether the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import orjson
 
@@ -44,8 +44,6 @@ class StreamTranslator(Protocol):
     """Translates the events of one stream."""
 
     usage: Usage
-    progress: Progress | None
-    """Where what passed is written down, if the answer may have to be continued."""
 
     def event(self, data: bytes) -> Piece:
         """One event; the stream's own end is one too. Raises UpstreamFailed or UpstreamRejected."""
@@ -53,6 +51,14 @@ class StreamTranslator(Protocol):
     @property
     def finished(self) -> bool:
         """True when every choice has a finish reason."""
+
+
+@runtime_checkable
+class ContinuableStream(StreamTranslator, Protocol):
+    """One whose answer can go on at another server, because it has token ids."""
+
+    progress: Progress | None
+    """Where what passed is written down, if the answer may have to be continued."""
 
     def resumed(
         self,
@@ -225,9 +231,7 @@ class CompletionStream:
     def __init__(self, asked: Asked, model: str) -> None:
         self._asked = asked
         self._model = model
-        prompts = asked.body.get("prompt")
-        many = len(prompts) if isinstance(prompts, list) and _is_batch(prompts) else 1
-        self._choices = int(asked.body.get("n") or 1) * many
+        self._choices = choices_of(asked)
         self._finished: set[int] = set()
         self._head: dict[str, Any] = {}
         self.usage = Usage()
@@ -291,11 +295,18 @@ class CompletionStream:
         return len(self._finished) >= self._choices
 
 
-def stream_translator(asked: Asked, model: str, think_end: int | None) -> StreamTranslator:
+def stream_translator(asked: Asked, model: str, think_end: int | None) -> ContinuableStream:
     """The translator for a request's kind of stream."""
     if asked.api == "chat":
         return ChatStream(asked, model, think_end)
     return CompletionStream(asked, model)
+
+
+def choices_of(asked: Asked) -> int:
+    """How many choices an answer has: `n` for each prompt."""
+    prompts = asked.body.get("prompt")
+    many = len(prompts) if isinstance(prompts, list) and _is_batch(prompts) else 1
+    return int(asked.body.get("n") or 1) * many
 
 
 def head_of(chunk: dict[str, Any]) -> dict[str, Any]:

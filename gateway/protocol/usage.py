@@ -22,6 +22,13 @@ class Usage:
         details = usage.get("prompt_tokens_details") or {}
         self.cached = details.get("cached_tokens") or 0
 
+    def take(self, usage: dict[str, Any]) -> None:
+        """Take over all of a server's figures, where it has no token ids to count ourselves."""
+        self.read(usage)
+        self.cached = self.cached or usage.get("prompt_cache_hit_tokens") or 0
+        details = usage.get("completion_tokens_details") or {}
+        self.reasoning = details.get("reasoning_tokens") or 0
+
 
 def with_reasoning(usage: dict[str, Any], reasoning: int) -> None:
     """Write the counted reasoning tokens into a usage object, in place."""

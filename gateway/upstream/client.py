@@ -24,9 +24,12 @@ from gateway.errors import (
     UpstreamUnavailable,
 )
 from gateway.settings import Timeouts
+from gateway.upstream.dialects import Lookup
 from gateway.upstream.pool import Upstream
 
 _ERROR_BODY_BYTES = 64 * 1024
+# How vLLM and DeepSeek say that a prompt is too long, and how Ollama does.
+_OVERLONG = ("maximum context length", "input length exceeds the context length")
 
 # uvicorn, which vLLM and Ray run under, closes idle connections after 5 s: let go sooner, or a
 # request may meet a connection that is just being closed.
@@ -96,21 +99,29 @@ class UpstreamClient:
         self, upstream: Upstream, prompt: dict[str, Any], timeouts: Timeouts
     ) -> int:
         """How many tokens a prompt is, by the upstream's own tokenizer (vLLM's /tokenize)."""
-        answer = await self._tokenize(upstream, prompt, timeouts.connect_s + timeouts.idle_s)
+        lookup = Lookup("/tokenize", prompt)
+        answer = await self._ask(upstream, lookup, timeouts.connect_s + timeouts.idle_s)
+        if not isinstance(answer.get("count"), int):
+            raise _no_answer(lookup)
         return int(answer["count"])
 
     async def detokenize(self, upstream: Upstream, ids: list[int], timeout_s: float) -> str:
         """The text of tokens (vLLM's /detokenize). Raises UpstreamError."""
-        answer = await self._ask(
-            upstream, "/detokenize", {"model": upstream.model, "tokens": ids}, timeout_s
-        )
+        lookup = Lookup("/detokenize", {"model": upstream.model, "tokens": ids})
+        answer = await self._ask(upstream, lookup, timeout_s)
         text = answer.get("prompt")
         if not isinstance(text, str):
-            raise _no_tokenizer()
+            raise _no_answer(lookup)
         return text
 
     async def healthy(self, upstream: Upstream, timeout_s: float) -> bool:
-        """True if the upstream answers 200 where its health is told, in time."""
+        """True if the upstream tells, in time, that it can serve its model."""
+        dialect = upstream.dialect
+        found = await self.look(upstream, timeout_s)
+        return found is not None and dialect.well(*found, upstream.model)
+
+    async def look(self, upstream: Upstream, timeout_s: float) -> tuple[int, bytes] | None:
+        """Status and body of what its health is told with; None if it didn't answer in time."""
         try:
             async with self._session.get(
                 upstream.url + upstream.dialect.health_path,
@@ -118,39 +129,28 @@ class UpstreamClient:
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
             ) as response:
-                return response.status == 200
+                return response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError):
-            return False
+            return None
 
     async def learn(self, upstream: Upstream, timeout_s: float) -> None:
-        """Learn the context length and the id of `</think>`. Raises UpstreamError."""
-        if not upstream.dialect.tokenizes:
+        """Learn what its dialect can find out of the model. Raises UpstreamError."""
+        lookup = upstream.dialect.lookup(upstream.model)
+        if lookup is None:
             return
-        prompt = {"model": upstream.model, "prompt": "</think>", "add_special_tokens": False}
-        answer = await self._tokenize(upstream, prompt, timeout_s)
-        length = answer.get("max_model_len")
-        if isinstance(length, int):
-            configured = upstream.context_length
+        facts = upstream.dialect.facts(await self._ask(upstream, lookup, timeout_s))
+        length, configured = facts.context_length, upstream.context_length
+        if length is not None:
             upstream.context_length = length if configured is None else min(length, configured)
-        tokens = answer.get("tokens")
-        if upstream.think_end is None and isinstance(tokens, list) and len(tokens) == 1:
-            upstream.think_end = tokens[0]
+        if upstream.think_end is None:
+            upstream.think_end = facts.think_end
 
-    async def _tokenize(
-        self, upstream: Upstream, prompt: dict[str, Any], timeout_s: float
-    ) -> dict[str, Any]:
-        answer = await self._ask(upstream, "/tokenize", prompt, timeout_s)
-        if not isinstance(answer.get("count"), int):
-            raise _no_tokenizer()
-        return answer
-
-    async def _ask(
-        self, upstream: Upstream, path: str, question: dict[str, Any], timeout_s: float
-    ) -> dict[str, Any]:
+    async def _ask(self, upstream: Upstream, lookup: Lookup, timeout_s: float) -> dict[str, Any]:
         try:
-            async with self._session.post(
-                upstream.url + path,
-                data=orjson.dumps(question),
+            async with self._session.request(
+                "GET" if lookup.body is None else "POST",
+                upstream.url + lookup.path,
+                data=None if lookup.body is None else orjson.dumps(lookup.body),
                 headers=self._headers(upstream),
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
@@ -161,9 +161,9 @@ class UpstreamClient:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise connection_fault(error) from error
         except orjson.JSONDecodeError as error:
-            raise _no_tokenizer() from error
+            raise _no_answer(lookup) from error
         if not isinstance(answer, dict):
-            raise _no_tokenizer()
+            raise _no_answer(lookup)
         return answer
 
     @staticmethod
@@ -174,8 +174,8 @@ class UpstreamClient:
         return headers
 
 
-def _no_tokenizer() -> UpstreamFailed:
-    return UpstreamFailed("The model server's tokenizer gave no answer.")
+def _no_answer(lookup: Lookup) -> UpstreamFailed:
+    return UpstreamFailed(f"The model server gave no answer at {lookup.path}.")
 
 
 async def read_piece(response: aiohttp.ClientResponse) -> bytes:
@@ -225,9 +225,10 @@ async def _status_fault(response: aiohttp.ClientResponse) -> UpstreamError:
         return _refusal(await _fault_object(response))
     if status in (408, 504):
         return UpstreamTimeout("The model server gave up waiting for its own answer.")
-    if status in (401, 403):
+    if status in (401, 402, 403):
         return UpstreamFailed(
-            "The model server does not accept the gateway's engine key.", code="upstream_auth"
+            "The model server does not accept the gateway's engine key, or it is used up.",
+            code="upstream_auth",
         )
     if status == 404:
         return UpstreamFailed(
@@ -239,7 +240,9 @@ async def _status_fault(response: aiohttp.ClientResponse) -> UpstreamError:
 def _refusal(fault: dict[str, Any]) -> UpstreamError:
     message = str(fault.get("message") or "The model server refused the request as wrong.")
     param = fault.get("param") if isinstance(fault.get("param"), str) else None
-    if "maximum context length" in message:
+    if fault.get("type") == "exceed_context_size_error" or any(
+        words in message for words in _OVERLONG
+    ):
         error = UpstreamRejected(message, param=param, code=ContextLengthExceeded.code)
         return error
     return UpstreamRejected(message, param=param)
@@ -252,6 +255,8 @@ async def _fault_object(response: aiohttp.ClientResponse) -> dict[str, Any]:
     except (aiohttp.ClientError, OSError, orjson.JSONDecodeError):
         return {}
     fault = body.get("error", body) if isinstance(body, dict) else {}
+    if isinstance(fault, str):
+        return {"message": fault}
     return fault if isinstance(fault, dict) else {}
 
 

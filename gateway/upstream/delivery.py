@@ -8,7 +8,7 @@ from gateway.call import Call
 from gateway.protocol import sse
 from gateway.protocol.continuation import Progress, Stops, stops_of, why_not
 from gateway.protocol.continued import Continued, closing
-from gateway.protocol.stream import Piece, StreamTranslator
+from gateway.protocol.stream import ContinuableStream, Piece, StreamTranslator
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.client import lost
 from gateway.upstream.pool import Upstream
@@ -50,14 +50,14 @@ class Delivery:
         self._pulse = Pulse(call, self._metrics)
         self._opening = []
         self.progress = None
-        if upstream.dialect.continues and why_not(call.asked, body) is None:
+        if isinstance(self._stream, ContinuableStream) and why_not(call.asked, body) is None:
             self.progress = self._stream.progress = Progress(chat=call.api == "chat")
             self.progress.room = body.get("max_completion_tokens") or body.get("max_tokens")
         call.usage = self._stream.usage
 
     def go_on(self, progress: Progress, held: str) -> None:
         """Expect the rest; `held` is text whose tokens came but which did not pass yet."""
-        if self._stream is None:
+        if not isinstance(self._stream, ContinuableStream):
             raise RuntimeError("an answer that did not begin can't go on")
         stops = Stops(stops_of(self._call.asked.body))
         self._reader = Continued(
@@ -88,7 +88,9 @@ class Delivery:
 
     async def saved(self) -> bool:
         """End an answer that lacked nothing but its end when its server was lost."""
-        if self._stream is None or self.progress is None or not self._stream.finished:
+        if self.progress is None or not isinstance(self._stream, ContinuableStream):
+            return False
+        if not self._stream.finished:
             return False
         await self._send([closing(self._stream, self.progress, self._think_end)])
         await self._end()

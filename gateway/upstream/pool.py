@@ -12,11 +12,25 @@ from gateway.settings import ModelSettings, PoolSettings, UpstreamSettings
 from gateway.upstream.balance import at_home, least_of_two, ramp
 from gateway.upstream.breaker import Breaker, State
 from gateway.upstream.dialects import Dialect
+from gateway.upstream.dialects.llamacpp import LlamaCpp
+from gateway.upstream.dialects.ollama import Ollama
+from gateway.upstream.dialects.openai import OpenAi
 from gateway.upstream.dialects.vllm import Vllm
 from gateway.upstream.outlier import Record, stands_out
 from gateway.upstream.visit import Visit, is_fault
 
-_DIALECTS: dict[str, Dialect] = {"vllm": Vllm()}
+
+def make_dialect(settings: UpstreamSettings) -> Dialect:
+    """How an upstream is spoken with."""
+    match settings.dialect:
+        case "vllm":
+            return Vllm()
+        case "openai":
+            return OpenAi(opens_think=settings.opens_think)
+        case "llamacpp":
+            return LlamaCpp(opens_think=settings.opens_think)
+        case "ollama":
+            return Ollama(opens_think=settings.opens_think)
 
 
 @dataclass(slots=True, eq=False)
@@ -246,14 +260,15 @@ def make_model(
     upstreams = []
     for each in settings.upstreams:
         key = read_key(each)
+        dialect = make_dialect(each)
         upstreams.append(
             Upstream(
                 name=each.name,
-                url=each.url,
+                url=dialect.base(each.url),
                 model=each.model or settings.id,
                 weight=each.weight,
                 authorization=None if key is None else f"Bearer {key}",
-                dialect=_DIALECTS[each.dialect],
+                dialect=dialect,
                 context_length=settings.context_length,
                 think_end=settings.think_end_token_id,
                 spare=settings.discovery == "registry",

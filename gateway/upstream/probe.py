@@ -39,7 +39,10 @@ class Probe:
         self._now = now
 
     async def watch(self, model: Model, upstream: Upstream, interval_s: float) -> None:
-        """Look at `upstream` every `interval_s`, until cancelled; sooner while it is down."""
+        """Look at `upstream` every `interval_s`, until cancelled; sooner while it is down.
+
+        As many times less often as its dialect asks for.
+        """
         asked = False
         known_up: bool | None = None
         while True:
@@ -57,7 +60,8 @@ class Probe:
             if not up:
                 # Another server, with another model length, may come up in its place.
                 asked = False
-            await self._sleep(interval_s if up else min(interval_s, 1.0))
+            pause = interval_s if up else min(interval_s, 1.0)
+            await self._sleep(pause * upstream.dialect.rarely)
 
     async def _learn(self, model: Model, upstream: Upstream) -> bool:
         try:

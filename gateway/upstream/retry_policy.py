@@ -9,11 +9,19 @@ from gateway.errors import (
     UpstreamLost,
     UpstreamTimeout,
     UpstreamUnavailable,
+    UpstreamUnfit,
 )
 from gateway.settings import RetrySettings
 
 # Another server may do what one can't: know the engine key, serve the model, speak HTTP.
-_ELSEWHERE = (UpstreamFailed, UpstreamBusy, UpstreamLost, UpstreamTimeout, UpstreamUnavailable)
+_ELSEWHERE = (
+    UpstreamFailed,
+    UpstreamBusy,
+    UpstreamLost,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+    UpstreamUnfit,
+)
 
 
 def wait_before_next(
@@ -33,6 +41,8 @@ def wait_before_next(
         return None
     if isinstance(error, UpstreamFailed) and error.code != "upstream_error" and not others:
         return None
+    if isinstance(error, UpstreamUnfit):
+        return 0.0 if others else None
     if isinstance(error, UpstreamUnavailable) and others:
         return 0.0
     wait = draw * min(settings.longest_wait_s, settings.base_s * float(2 ** (made - 1)))
@@ -50,5 +60,5 @@ def is_free(error: UpstreamError, *, others: bool, resuming: bool = False) -> bo
     Nor is it to go on with an answer at another server than the one that was lost with it: what
     that one would have done, the other does.
     """
-    gone = (UpstreamUnavailable, UpstreamLost) if resuming else UpstreamUnavailable
-    return others and isinstance(error, gone)
+    gone = (UpstreamUnavailable, UpstreamUnfit)
+    return others and isinstance(error, (*gone, UpstreamLost) if resuming else gone)

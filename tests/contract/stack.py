@@ -179,6 +179,7 @@ class Gateway(Process):
         like: Gateway | None = None,
         pool: dict[str, Any] | None = None,
         more_models: list[dict[str, Any]] | None = None,
+        discover: list[dict[str, Any]] | None = None,
         env: dict[str, str] | None = None,
         wait: bool = True,
     ) -> None:
@@ -213,6 +214,7 @@ class Gateway(Process):
                 *({"cache": {"mode": "off"}, **each} for each in more_models or []),
             ],
             "cache": cache or {},
+            "discover": discover or [],
             # One attempt, where a test does not ask for more: its faults are then counted exactly.
             "retry": {"attempts": 1, **(retry or {})},
             "pool": pool or {},

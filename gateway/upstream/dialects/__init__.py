@@ -6,6 +6,7 @@ path and body, and for what turns the answer's bytes into what the caller gets.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.protocol.request import Api, Asked
@@ -21,14 +22,44 @@ class Splitter(Protocol):
         """The data of each event that `piece` completes. Raises sse.EventTooLarge."""
 
 
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A call that tells of a model: a GET, or a POST where there is a body."""
+
+    path: str
+    body: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was learned of a model: its context in tokens, and the id of `</think>`."""
+
+    context_length: int | None = None
+    think_end: int | None = None
+
+
 class Dialect(Protocol):
     """One way to speak with a model server."""
 
     name: str
     health_path: str
-    """A GET below the upstream's URL that gives 200 while it is well."""
+    """A GET below the upstream's URL that tells whether it is well."""
+    rarely: int
+    """Its health is looked at so many times less often: each look costs somebody else."""
     tokenizes: bool
-    """It has vLLM's /tokenize: prompts can be counted, and facts of the model learned."""
+    """It has vLLM's /tokenize: prompts can be counted."""
+
+    def base(self, url: str) -> str:
+        """The URL that all paths are below, from the configured one."""
+
+    def well(self, status: int, data: bytes, served: str) -> bool:
+        """Whether the answer at `health_path` is that of one who can serve the model."""
+
+    def lookup(self, served: str) -> Lookup | None:
+        """What to ask to learn facts of the model, if anything."""
+
+    def facts(self, answer: dict[str, Any]) -> Facts:
+        """The facts in the answer to `lookup`."""
 
     continues: bool
     """It gives and takes token ids, so that an answer can be continued from them."""
@@ -37,7 +68,10 @@ class Dialect(Protocol):
         """Where an API is, below the upstream's URL."""
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
-        """The request's body, a new object; `served` is the model's name there."""
+        """The request's body, a new object; `served` is the model's name there.
+
+        Raises UpstreamUnfit where this kind of server can't do what is asked.
+        """
 
     def splitter(self) -> Splitter:
         """For one stream."""

@@ -10,7 +10,7 @@ from gateway.protocol.request import Api, Asked, prepare
 from gateway.protocol.stream import StreamTranslator, stream_translator
 from gateway.protocol.usage import Usage
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter
 
 _PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
@@ -20,8 +20,30 @@ class Vllm:
 
     name = "vllm"
     health_path = "/health"
+    rarely = 1
     tokenizes = True
     continues = True
+
+    def base(self, url: str) -> str:
+        """As it was given."""
+        return url
+
+    def well(self, status: int, data: bytes, served: str) -> bool:
+        """200 and nothing else."""
+        return status == 200
+
+    def lookup(self, served: str) -> Lookup | None:
+        """How `</think>` is tokenized; the model's length comes with it."""
+        body = {"model": served, "prompt": "</think>", "add_special_tokens": False}
+        return Lookup("/tokenize", body)
+
+    def facts(self, answer: dict[str, Any]) -> Facts:
+        """Of /tokenize."""
+        length, tokens = answer.get("max_model_len"), answer.get("tokens")
+        return Facts(
+            context_length=length if isinstance(length, int) else None,
+            think_end=tokens[0] if isinstance(tokens, list) and len(tokens) == 1 else None,
+        )
 
     def path(self, api: Api) -> str:
         """OpenAI's paths."""

@@ -12,6 +12,7 @@ from gateway.errors import (
     UpstreamRejected,
     UpstreamTimeout,
     UpstreamUnavailable,
+    UpstreamUnfit,
 )
 from gateway.settings import RetrySettings
 from gateway.upstream.retry_policy import is_free, wait_before_next
@@ -26,6 +27,7 @@ ERRORS: st.SearchStrategy[UpstreamError] = st.one_of(
             UpstreamFailed("x"),
             UpstreamFailed("x", code="upstream_auth"),
             UpstreamRejected("x"),
+            UpstreamUnfit("x"),
         ]
     ),
     st.builds(
@@ -47,7 +49,7 @@ def test_waits_and_numbers_are_bounded(
     error: UpstreamError, made: int, settings: RetrySettings, draw: float, others: bool
 ) -> None:
     wait = wait_before_next(error, made, settings, draw, others=others)
-    if made >= settings.attempts or isinstance(error, UpstreamRejected):
+    if made >= settings.attempts or type(error) is UpstreamRejected:
         assert wait is None
     if wait is not None:
         assert 0 <= wait <= settings.longest_wait_s
@@ -88,3 +90,11 @@ def test_jitter_is_full_and_doubles(made: int) -> None:
     assert wait_before_next(error, made, settings, 0.0, others=False) == 0
     half = wait_before_next(error, made, settings, 0.5, others=False)
     assert half == pytest.approx(0.5 * 0.01 * 2 ** (made - 1))
+
+
+@given(st.booleans(), DRAWS)
+def test_what_one_kind_of_server_cannot_do_is_asked_of_another(others: bool, draw: float) -> None:
+    error = UpstreamUnfit("x")
+    wait = wait_before_next(error, 1, RetrySettings(), draw, others=others)
+    assert wait == (0.0 if others else None)
+    assert is_free(error, others=others) is others
