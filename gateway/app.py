@@ -23,7 +23,7 @@ from gateway.auth.cache import KeyCache
 from gateway.auth.register import KeyRegister
 from gateway.cache.board import Board
 from gateway.cache.canonical import Addresses
-from gateway.cache.flight import Means
+from gateway.cache.means import Means
 from gateway.cache.stage import ResponseCache
 from gateway.config import read_secret
 from gateway.pipeline import NoAdmission, NoLimits, Pipeline

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
-import orjson
-
-from gateway.cache.board import Board, Record
-from gateway.cache.endings import dump_ending, load_ending
+from gateway.cache.endings import dump_ending
 from gateway.cache.entry import TAG_LENGTH, Entry, UnreadableEntry
+from gateway.cache.intake import Intake
 from gateway.cache.lease import Lease
+from gateway.cache.means import Generate, Means, Place
 from gateway.cache.policy import lifetime_s
-from gateway.cache.splice import Diverged, Splice
 from gateway.cache.tape import Tape
 from gateway.cache.usage import as_cached
 from gateway.call import Call, Message
@@ -28,12 +24,10 @@ from gateway.errors import (
     ClientDisconnected,
     GatewayError,
     UpstreamFailed,
-    UpstreamLost,
     UpstreamTimeout,
 )
 from gateway.guard import Guard
 from gateway.protocol.usage import Usage
-from gateway.settings import CacheSettings
 from gateway.store.redis import StoreDown
 
 # How often a tape is written and read while somebody reads it elsewhere, and looked after else.
@@ -41,28 +35,6 @@ _QUICK_S = 0.05
 _CALM_S = 0.25
 # More than this is compressed beside the event loop.
 _LARGE_BYTES = 128 * 1024
-
-Generate = Callable[[Call], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an answer is kept and for how long: fresh for `ttl_s`, then stale for `stale_s`."""
-
-    key: str
-    ttl_s: float
-    stale_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What flights need. `now` is the time since 1970, `draw` uniform in [0, 1)."""
-
-    board: Board
-    settings: CacheSettings
-    now: Callable[[], float]
-    draw: Callable[[], float]
-    make_id: Callable[[], str]
 
 
 class Flight:
@@ -102,10 +74,7 @@ class Flight:
         self._callers = 0
         self._wake = asyncio.Event()
         self._abandoned = asyncio.Event()
-        self._splice: Splice | None = None
-        self._source = ""
-        self._cursor = "0-0"
-        self._received = 0
+        self._intake = Intake(self.tape, stream=self._stream)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
@@ -180,8 +149,8 @@ class Flight:
             return
         self.replayed = entry
         self.usage = entry.usage
-        self._begin_source("")
-        self._take(entry.body)
+        self._intake.begin(None)
+        self._intake.take(entry.body)
         self.tape.finish()
 
     async def _lead(self, lease: Lease) -> None:
@@ -191,11 +160,7 @@ class Flight:
         keeper = asyncio.create_task(self._keep(lease))
         try:
             error = await self._work(self.inner)
-            self.usage = self.inner.usage
-            if error is None:
-                self.tape.finish()
-            else:
-                self.tape.fail(error)
+            self._end(self.inner.usage, error)
             self._wake.set()
             await keeper
         finally:
@@ -212,6 +177,13 @@ class Flight:
             entry_s=place.ttl_s + place.stale_s,
         )
 
+    def _end(self, usage: Usage, error: GatewayError | None) -> None:
+        self.usage = usage
+        if error is None:
+            self.tape.finish()
+        else:
+            self.tape.fail(error)
+
     async def _work(self, inner: Call) -> GatewayError | None:
         total_s = inner.model.settings.timeouts.total_s
         guard = Guard(
@@ -222,7 +194,7 @@ class Flight:
             too_late=UpstreamTimeout("The answer took longer than the longest one allowed."),
         )
         try:
-            self._begin_source("")
+            self._intake.begin(None)
             async with guard:
                 await self._generate(inner)
         except GatewayError as error:
@@ -253,7 +225,7 @@ class Flight:
         if self.inner is not None:
             self.model = self.inner.model.id
         if message["type"] == "http.response.body" and message["body"]:
-            self._take(message["body"])
+            self._intake.take(message["body"])
 
     async def _entry(self, inner: Call) -> bytes:
         """The answer to be kept; empty if it is not to be."""
@@ -275,85 +247,41 @@ class Flight:
 
     async def _inherit(self, tape: str, lease: Lease) -> None:
         """Take over from a dead leader: first all that it said."""
-        self._begin_source(tape)
+        self._intake.begin(tape)
         board, key = self._means.board, self.place.key
         with suppress(StoreDown):
             while True:
-                _, records = await board.follow(key, self._me, tape, self._cursor)
+                _, records = await board.follow(key, self._me, tape, self._intake.cursor)
                 if not records:
                     break
-                self._read(records)
+                self._intake.read(records)
             await board.leave(key, self._me)
         if self._stream:
-            lease.inherit(len(self.tape.pieces), self._received)
+            lease.inherit(len(self.tape.pieces), self._intake.received)
 
     async def _follow(self, tape: str) -> bool:
         """Read the tape to its end; False if its leader is lost."""
-        self._begin_source(tape)
+        self._intake.begin(tape)
         board, key = self._means.board, self.place.key
         heard = time.monotonic()
         while True:
             try:
-                state, records = await board.follow(key, self._me, tape, self._cursor)
+                state, records = await board.follow(key, self._me, tape, self._intake.cursor)
                 heard = time.monotonic()
             except StoreDown:
                 if time.monotonic() - heard > self._means.settings.lease_s:
                     return False
                 state, records = "alive", []
-            if self._read(records):
+            if records:
+                self.model = records[0].model or self.model
+            ending = self._intake.read(records)
+            if ending is not None:
+                self._end(ending.usage, ending.error)
                 return True
             if state != "alive" and not records:
                 return False
             await asyncio.sleep(_QUICK_S)
 
-    def _read(self, records: list[Record]) -> bool:
-        """Take over what a tape in the store says; True at its end."""
-        for record in records:
-            self._cursor = record.cursor
-            if record.ending is not None:
-                self.usage, error = load_ending(record.ending)
-                if error is None:
-                    self.tape.finish()
-                else:
-                    self.tape.fail(error)
-                return True
-            self.model = record.model
-            if not self._stream:
-                self.tape.clear()
-                self._take(record.data)
-                continue
-            # A write that was answered too late may have been made twice.
-            known = self._received - record.at
-            self._received = max(self._received, record.at + len(record.data))
-            self._take(record.data[known:])
-        return False
-
-    def _begin_source(self, tape: str) -> None:
-        """From here on the answer comes from elsewhere, and from its beginning."""
-        if tape and tape == self._source:
-            return
-        self._source, self._cursor, self._received = tape, "0-0", 0
-        if not self._stream:
-            # Nobody was given anything of it.
-            self.tape.clear()
-        elif self.tape.size:
-            try:
-                self._splice = Splice(self.tape.body())
-            except Diverged:
-                raise _cannot_go_on() from None
-
-    def _take(self, data: bytes) -> None:
-        try:
-            self.tape.write(data if self._splice is None else self._splice.feed(data))
-        except (Diverged, orjson.JSONDecodeError):
-            raise _cannot_go_on() from None
-
 
 def _gone() -> UpstreamFailed:
     return UpstreamFailed("The answer was given up.")
-
-
-def _cannot_go_on() -> UpstreamLost:
-    return UpstreamLost(
-        "The gateway that made this answer was lost, and another try began differently."
-    )

@@ -10,7 +10,8 @@ from gateway.auth.keys import KeyRecord
 from gateway.cache.canonical import Addresses
 from gateway.cache.deliver import play, replay
 from gateway.cache.entry import Entry, UnreadableEntry
-from gateway.cache.flight import Flight, Generate, Means, Place
+from gateway.cache.flight import Flight
+from gateway.cache.means import Generate, Means, Place
 from gateway.cache.policy import Use, Wish, cacheable, read_wish, use
 from gateway.cache.usage import cached
 from gateway.call import Call

@@ -17,8 +17,8 @@ import pytest
 
 from gateway.cache.board import Board
 from gateway.cache.canonical import Addresses
-from gateway.cache.flight import Generate, Means
 from gateway.cache.manage import CacheKeeper
+from gateway.cache.means import Generate, Means
 from gateway.cache.stage import ResponseCache
 from gateway.call import Call, Message
 from gateway.errors import ClientDisconnected, UpstreamError, UpstreamFailed, UpstreamTimeout
