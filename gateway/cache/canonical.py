@@ -41,13 +41,14 @@ class Addresses:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = hmac.digest(secret, b"r1 answer cache", hashlib.sha256)
+        self._known: dict[str, tuple[ModelSettings, bytes]] = {}
 
     def answer(
         self, model: ModelSettings, tenant: str, api: Api, body: dict[str, Any], variant: str = ""
     ) -> str:
         """The place of the answer to a request; `variant` is what headers add to it."""
         owner = self.owner(None if model.cache.shared else tenant)
-        words = (_facts(model), api.encode(), canonical(body), variant.encode())
+        words = (self._facts(model), api.encode(), canonical(body), variant.encode())
         return f"{PREFIX}{{{model.id}/{owner}/{self._digest(b'answer', *words)}}}"
 
     def once(self, model: ModelSettings, tenant: str, key: str) -> str:
@@ -68,6 +69,13 @@ class Addresses:
     def fingerprint(self, model: ModelSettings, api: Api, body: dict[str, Any]) -> str:
         """Tells one request's body from another."""
         return self._digest(b"body", model.id.encode(), api.encode(), canonical(body))
+
+    def _facts(self, model: ModelSettings) -> bytes:
+        """What `_facts` says, told once: settings don't change, but a model may be found anew."""
+        known = self._known.get(model.id)
+        if known is None or known[0] is not model:
+            known = self._known[model.id] = (model, _facts(model))
+        return known[1]
 
     def _digest(self, *words: bytes) -> str:
         # With its length each word is unmistakable: ("ab", "c") is not ("a", "bc").
