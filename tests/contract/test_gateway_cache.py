@@ -70,8 +70,13 @@ def replicas(
 
 
 def start(
-    folder: Path, redis: RedisServer, server: Simulator, like: Gateway | None = None
+    folder: Path,
+    redis: RedisServer,
+    server: Simulator,
+    like: Gateway | None = None,
+    store_timeout_s: float = 10,
 ) -> Gateway:
+    """With patience for a busy machine: a worker that waits is not to be taken for a lost one."""
     upstreams = [{"url": server.url, "model": "r1-nano"}]
     return Gateway(
         folder,
@@ -79,7 +84,7 @@ def start(
         upstreams,
         listen={"workers": 2},
         model={"cache": MODELS["r1-nano"]},
-        cache={"lease_s": 1.0},
+        env={"R1_GATEWAY__STORE__TIMEOUT_S": str(store_timeout_s)},
         more_models=[
             {"id": name, "upstreams": upstreams, "cache": cache}
             for name, cache in MODELS.items()
@@ -263,17 +268,13 @@ def test_followers_get_the_tokens_as_they_come(
     engine.control(fault="stall", after=8)
     body = ask(stream=True)
     with streaming(replicas[0], body) as leader:
-        begun = first_lines(leader, 8)
+        begun = leader.iter_lines()
         with streaming(replicas[1], body) as follower:
-            assert first_lines(follower, 8) == begun
+            followed = follower.iter_lines()
+            assert [next(followed) for _ in range(8)] == [next(begun) for _ in range(8)]
             assert follower.headers["x-r1-cache"] == "coalesced"
     assert generations(engine) == 1
     wait_for(lambda: engine.seen()["aborted"] == 1, "the engine to be told", 5)
-
-
-def first_lines(response: httpx.Response, count: int) -> list[str]:
-    lines = response.iter_lines()
-    return [next(lines) for _ in range(count)]
 
 
 def streaming(gateway: Gateway, body: dict[str, Any], **headers: str) -> Any:
@@ -582,7 +583,7 @@ def test_without_the_store_every_call_is_made(
     tmp_path: Path, engine: Simulator, how: signal.Signals
 ) -> None:
     store = RedisServer(tmp_path)
-    gateway = start(tmp_path / "gw", store, engine)
+    gateway = start(tmp_path / "gw", store, engine, store_timeout_s=0.5)
     try:
         body = ask()
         assert post(gateway, body).status_code == 200
