@@ -22,15 +22,20 @@ from gateway.api.schemas import ROUTES
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.cache import KeyCache
 from gateway.auth.register import KeyRegister
+from gateway.cache.board import Board
+from gateway.cache.canonical import Addresses
+from gateway.cache.means import Means
+from gateway.cache.stage import ResponseCache
 from gateway.config import read_secret
 from gateway.limits.estimate import Estimates
 from gateway.limits.hold import KeyLimits
 from gateway.limits.leases import Leases
 from gateway.limits.ledger import Ledger
 from gateway.limits.settler import Settler
-from gateway.pipeline import NoAdmission, NoCache, Pipeline
+from gateway.pipeline import NoAdmission, Pipeline
 from gateway.router import Router
 from gateway.settings import ModelSettings, Settings, UpstreamSettings
+from gateway.store.bytes import ByteStore
 from gateway.store.redis import Store
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.attempt import Attempt
@@ -89,6 +94,19 @@ async def gateway(
         draw=random.random,
     )
     router = Router([make(model) for model in settings.models])
+    cache = ResponseCache(
+        Addresses(pepper),
+        Means(
+            Board(_cache_store(settings, metrics), lease_s=settings.cache.lease_s),
+            settings.cache,
+            now=time.time,
+            draw=random.random,
+            make_id=_new_id,
+        ),
+        router,
+        metrics,
+        logger,
+    )
     async with make_session() as session:
         client = UpstreamClient(session)
         budget = RetryBudget(store, settings.retry, metrics)
@@ -101,7 +119,7 @@ async def gateway(
             limits=KeyLimits(
                 ledger, settler, leases, Estimates(), make_id=_new_id, sleep=asyncio.sleep
             ),
-            cache=NoCache(),
+            cache=cache,
             admission=NoAdmission(),
             attempt=Fallback(
                 Retry(
@@ -151,6 +169,7 @@ async def gateway(
             async with _running(beside):
                 yield app
         finally:
+            await cache.close()
             await settler.flush(_FLUSH_S)
             await store.close()
 
@@ -196,6 +215,15 @@ async def _running(beside: list[Callable[[], Awaitable[None]]]) -> AsyncIterator
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _cache_store(settings: Settings, metrics: Metrics) -> ByteStore:
+    return ByteStore(
+        settings.store.cache_url or settings.store.url,
+        timeout_s=settings.store.timeout_s,
+        watcher=metrics,
+        now=time.monotonic,
+    )
 
 
 def _engine_key(upstream: UpstreamSettings) -> str | None:

@@ -88,6 +88,27 @@ class Call:
     def model(self, model: Model) -> None:
         self._model = model
 
+    def branch(self, receive: Receive, send: Send) -> Call:
+        """Another call that asks for the same, but whose answer goes to `send`."""
+        other = Call(
+            {"headers": self.headers.items()},
+            receive,
+            send,
+            api=self.api,
+            now=self._now,
+            make_id=lambda: "",
+        )
+        other.id, other.began, other.key = self.id, self.began, self.key
+        other._asked, other._model = self._asked, self._model
+        return other
+
+    def adopt(self, other: Call) -> None:
+        """Take over what became known in a call made by `branch`, whose answer is given here."""
+        self._model, self.upstream = other._model, other.upstream
+        self.attempts, self.resumes, self.usage = other.attempts, other.resumes, other.usage
+        self.cache_result, self.first_token_s = other.cache_result, other.first_token_s
+        self.notes += [note for note in other.notes if note not in self.notes]
+
     @property
     def model_label(self) -> str:
         """The model's id for metrics and logs, `unknown` before it is known."""

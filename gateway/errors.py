@@ -3,7 +3,8 @@
 GatewayError
 ├── InvalidRequest              400  the body or a header is wrong; names the field
 │   ├── ContextLengthExceeded   400  the prompt alone fills the context
-│   └── BodyTooLarge            413
+│   ├── BodyTooLarge            413
+│   └── IdempotencyKeyReused    422  the key stands for another request already
 ├── Unauthorized                401
 ├── Forbidden                   403  the key may not do this, or not with this model
 ├── RateLimited                 429  requests, tokens or parallel requests of the key
@@ -12,6 +13,7 @@ GatewayError
 │   └── ModelNotFound           404
 ├── MethodNotAllowed            405
 ├── StoreUnavailable            503  an unknown key can't be checked now
+├── NotCached                   504  only-if-cached, and no kept answer would do
 ├── DeadlineExceeded            504  the caller's own time limit ran out
 ├── InternalError               500  a fault of the gateway itself
 └── UpstreamError
@@ -106,6 +108,13 @@ class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
 
 
+class IdempotencyKeyReused(InvalidRequest):
+    """An `Idempotency-Key` came before with another body."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
 class Unauthorized(GatewayError):
     """No key, a malformed key, or a key that does not exist."""
 
@@ -176,6 +185,14 @@ class StoreUnavailable(GatewayError):
     type = "server_error"
     code = "store_unavailable"
     retry = True
+
+
+class NotCached(GatewayError):
+    """The caller wants a kept answer or none (`Cache-Control: only-if-cached`)."""
+
+    status = 504
+    type = "invalid_request_error"
+    code = "not_cached"
 
 
 class DeadlineExceeded(GatewayError):

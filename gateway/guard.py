@@ -63,6 +63,8 @@ class Guard:
     def _stop(self, end: ClientDisconnected | GatewayError) -> None:
         if self._end is None:
             self._end = end
+            # The work may take a while to end; nobody is left for signs of life.
+            self._timer.cancel()
             self._task.cancel()
 
     def _tick(self) -> None:

@@ -28,7 +28,7 @@ class Limits(Protocol):
 
 
 class Cache(Protocol):
-    """Named place: answers given before, and those being given right now."""
+    """Answers given before, and those being given right now."""
 
     async def __call__(self, call: Call, generate: Try) -> None:
         """Deliver an answer: one that is there, or the one that `generate` makes."""
@@ -102,14 +102,6 @@ class Pipeline:
             total_s=min(longest_s, call.time_left()),
             too_late=too_late,
         )
-
-
-class NoCache:
-    """No cache."""
-
-    async def __call__(self, call: Call, generate: Try) -> None:
-        """Always generate."""
-        await generate(call)
 
 
 class NoAdmission:

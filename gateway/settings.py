@@ -77,7 +77,10 @@ class Admin(_Section):
 
 
 class StoreSettings(_Section):
-    """Redis. `url` holds keys, limits, budgets and usage, `cache_url` the answer cache."""
+    """Redis. `url` holds keys, limits, budgets and usage, `cache_url` the answer cache.
+
+    Without a `cache_url` both share one Redis. Answers may be evicted at any time; keys may not.
+    """
 
     url: RedisUrl = "redis://127.0.0.1:6380/0"
     cache_url: RedisUrl | None = None
@@ -210,6 +213,33 @@ class HedgeSettings(_Section):
     """Only calls that are not streamed and want at most this many tokens."""
 
 
+class CacheSettings(_Section):
+    """The answer cache, for all models."""
+
+    lease_s: Seconds = 3.0
+    """After a worker died: how long until another one takes over its shared generation."""
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Share by which an answer's time may be shortened, so that not all expire at once."""
+    max_answer_bytes: Annotated[int, Field(ge=1024)] = 16 * 1024 * 1024
+    """Longer answers are not kept."""
+    compress_over_bytes: Annotated[int, Field(ge=0)] = 1024
+    """Longer ones are compressed with zstd."""
+    idempotency_s: Seconds = 3600.0
+    """How long an `Idempotency-Key` stands for its answer."""
+
+
+class ModelCache(_Section):
+    """Which answers of a model are kept and shared, and for how long."""
+
+    mode: Literal["off", "deterministic", "always"] = "deterministic"
+    """`deterministic`: at temperature 0 or with a seed; `always`: sampled ones too."""
+    shared: bool = False
+    """Tenants share answers, and blocks of the engine's prefix cache."""
+    ttl_s: Seconds = 3600.0
+    stale_s: Annotated[float, Field(ge=0)] = 600.0
+    """How much longer a stale answer is given at once while one is made anew behind it."""
+
+
 class PoolSettings(_Section):
     """How requests are spread over a model's upstreams, and when one of them is left alone.
 
@@ -270,6 +300,9 @@ class ModelSettings(_Section):
     """Prompt and answer together, in tokens. Learned from the upstream when not given."""
     think_end_token_id: Annotated[int, Field(ge=0)] | None = None
     """Token id of `</think>`. Learned from the upstream when not given."""
+    revision: str | None = None
+    """Of the weights and adapters. With a new one, answers of the old one are not given again."""
+    cache: ModelCache = ModelCache()
     defaults: Defaults = Defaults()
     advice: Advice = Advice()
     timeouts: Timeouts = Timeouts()
@@ -320,6 +353,7 @@ class Settings(_Section):
     discover: tuple[DiscoverSettings, ...] = ()
     limits: LimitSettings = LimitSettings()
     retry: RetrySettings = RetrySettings()
+    cache: CacheSettings = CacheSettings()
     pool: PoolSettings = PoolSettings()
     telemetry: Telemetry = Telemetry()
 

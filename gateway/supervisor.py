@@ -17,17 +17,22 @@ from fastapi import FastAPI
 
 import gateway
 from gateway.api import admin, faults, health
+from gateway.api.cache import Results, make_cache_router
 from gateway.auth import bootstrap
 from gateway.auth.bootstrap import DeclaredKey
 from gateway.auth.register import KeyRegister
+from gateway.cache.board import Board
+from gateway.cache.canonical import Addresses
+from gateway.cache.manage import CacheKeeper
 from gateway.config import read_secret
 from gateway.limits.ledger import Ledger
 from gateway.limits.watch import KeyWatch
 from gateway.server import Server, listen, stop_in_time
 from gateway.settings import Settings
+from gateway.store.bytes import ByteStore
 from gateway.store.redis import Store
 from gateway.telemetry.families import Meter, render
-from gateway.telemetry.metrics import FAMILIES, Metrics
+from gateway.telemetry.metrics import CACHE, FAMILIES, Metrics
 from gateway.telemetry.sheet import Sheet, SheetFiles, make_files, read
 from gateway.worker import READY, Orders
 
@@ -79,7 +84,18 @@ class Supervisor:
             store = Store(settings.store.url, timeout_s=settings.store.timeout_s, watcher=metrics)
             pepper = read_secret(settings.auth.pepper_file, "auth.pepper_file").encode()
             register = KeyRegister(store, pepper, time.time)
-            server = Server(self._admin_app(store, register), door, max_connections=256)
+            cache_store = ByteStore(
+                settings.store.cache_url or settings.store.url,
+                timeout_s=settings.store.timeout_s,
+                watcher=metrics,
+                now=time.monotonic,
+            )
+            board = Board(cache_store, lease_s=settings.cache.lease_s)
+            server = Server(
+                self._admin_app(store, register, board, Addresses(pepper)),
+                door,
+                max_connections=256,
+            )
             serving = asyncio.create_task(server.serve())
             beside = [
                 asyncio.create_task(bootstrap.declare(register, self._declared, self._logger)),
@@ -102,6 +118,7 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         await store.close()
+        await cache_store.close()
         self._logger.info("stopped")
         return 0
 
@@ -126,7 +143,9 @@ class Supervisor:
         ledger = Ledger(store, lease_s=limits.lease_s, usage_days=limits.usage_days)
         return KeyWatch(register, ledger, limits, metrics, wall=time.time, sleep=asyncio.sleep)
 
-    def _admin_app(self, store: Store, register: KeyRegister) -> FastAPI:
+    def _admin_app(
+        self, store: Store, register: KeyRegister, board: Board, addresses: Addresses
+    ) -> FastAPI:
         key_file = self._settings.admin.key_file
         admin_key = None if key_file is None else read_secret(key_file, "admin.key_file")
         app = FastAPI(title="r1 admin", docs_url=None, redoc_url=None, openapi_url=None)
@@ -136,11 +155,25 @@ class Supervisor:
         guard = admin.admins_only(register, admin_key, time.time)
         app.include_router(admin.make_keys_router(register, guard))
         app.include_router(admin.make_usage_router(store, guard))
+        keeper = CacheKeeper(board, addresses)
+        app.include_router(make_cache_router(keeper, self._cache_results, guard))
         return app
 
     def _render_metrics(self) -> str:
         sheets = [slot.sheet for slot in self._slots]
         return render(FAMILIES, [read(sheet) for sheet in (*sheets, self._own)])
+
+    def _cache_results(self) -> Results:
+        """Requests since the start, by model and by what the cache had for them."""
+        results: Results = {}
+        for slot in self._slots:
+            for cell, value in read(slot.sheet):
+                if cell.family == CACHE.name:
+                    labels = dict(cell.labels)
+                    counts = results.setdefault(labels["model"], {})
+                    name = labels["result"]
+                    counts[name] = counts.get(name, 0) + int(value)
+        return results
 
     async def _keep(self, slot: Slot, api: socket.socket) -> None:
         """Keep a worker in `slot` until the gateway stops."""

@@ -60,7 +60,12 @@ def request(
     parts = urlsplit(endpoint.url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=READ_TIMEOUT_S)
-    headers = {"Authorization": f"Bearer {endpoint.key}", "Content-Type": "application/json"}
+    headers = {
+        "Authorization": f"Bearer {endpoint.key}",
+        "Content-Type": "application/json",
+        # One request a connection: its socket is closed with the answer.
+        "Connection": "close",
+    }
     try:
         connection.request(
             method,

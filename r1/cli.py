@@ -15,6 +15,7 @@ COMMANDS = {
     "models": "list the models it serves",
     "keys": "make, list, show, rotate and revoke API keys",
     "usage": "show what each key used of each model on each day",
+    "cache": "show what the answer cache holds, and empty it",
     "gateway": "run a gateway, or check its configuration",
     "engine-args": "print what an engine is started with",
 }

@@ -80,6 +80,7 @@ class InferenceRoute:
             "seconds": round(seconds, 4),
             "stream": call.streaming,
             "attempts": call.attempts,
+            "cache": call.cache_result,
             "resumes": call.resumes,
             "prompt_tokens": call.usage.prompt,
             "completion_tokens": call.usage.completion,

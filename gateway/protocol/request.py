@@ -68,6 +68,8 @@ class Asked:
     """The answer's texts, collected here while someone wants to read them."""
     sequence: int = 0
     """The number of the next event of a streamed response."""
+    salt: str | None = None
+    """vLLM's `cache_salt`: whose blocks of the prefix cache may be used."""
 
 
 def set_max_tokens(body: dict[str, Any], value: int | None, api: Api) -> None:
@@ -108,6 +110,8 @@ def prepare(
     """The body that vLLM gets: a new one, for the next attempt may be at another server."""
     body = {name: value for name, value in asked.body.items() if name not in STRIPPED}
     body["model"] = model
+    if asked.salt is not None:
+        body["cache_salt"] = asked.salt
     if temperature is not None and body.get("temperature") is None:
         body["temperature"] = temperature
     if top_p is not None and body.get("top_p") is None:

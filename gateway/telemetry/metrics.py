@@ -63,6 +63,12 @@ UPSTREAM_UP = Family(
     ("model", "upstream"),
     across="max",
 )
+CACHE = Family(
+    "r1_cache_requests_total",
+    "counter",
+    "Requests, by what the answer cache had for them.",
+    ("model", "result"),
+)
 BREAKER_STATE = Family(
     "r1_breaker_state",
     "gauge",
@@ -139,6 +145,7 @@ FAMILIES = (
     TOKENS,
     INFLIGHT,
     ATTEMPTS,
+    CACHE,
     UPSTREAM_UP,
     BREAKER_STATE,
     RETRY_BUDGET,
@@ -189,10 +196,10 @@ class Metrics:
         self._meter.number(REQUESTS, api, model, str(status)).add()
         self._meter.distribution(DURATION, api, model).observe(seconds)
 
-    def first_token(self, model: str, prompt_tokens: int, seconds: float) -> None:
-        """The first token of a stream was sent."""
+    def first_token(self, model: str, cache: str, prompt_tokens: int, seconds: float) -> None:
+        """The first token of a stream was sent; `prompt_tokens` as `prompt_bucket` wants them."""
         bucket = prompt_bucket(prompt_tokens)
-        self._meter.distribution(TTFT, model, "bypass", bucket).observe(seconds)
+        self._meter.distribution(TTFT, model, cache, bucket).observe(seconds)
 
     def first_content(self, model: str, seconds: float) -> None:
         """The first token after the reasoning was sent."""
@@ -211,6 +218,10 @@ class Metrics:
             ("cached", usage.cached),
         ):
             self._meter.number(TOKENS, model, kind).add(amount)
+
+    def cache_asked(self, model: str, result: str) -> None:
+        """The cache was asked: hit, miss, coalesced, stale or bypass."""
+        self._meter.number(CACHE, model, result).add()
 
     def attempt(self, model: str, upstream: str, outcome: str) -> None:
         """An attempt at an upstream ended."""

@@ -23,7 +23,7 @@ class Pulse:
         now = self._call.elapsed()
         if self._last is None:
             self._call.first_token_s = now
-            self._metrics.first_token(self._call.model.id, prompt, now)
+            self._metrics.first_token(self._call.model.id, self._call.cache_result, prompt, now)
         else:
             self._gaps.observe((now - self._last) / tokens, tokens)
         self._last = now

@@ -178,16 +178,21 @@ class Gateway(Process):
         auth: dict[str, Any] | None = None,
         retry: dict[str, Any] | None = None,
         limits: dict[str, Any] | None = None,
+        cache: dict[str, Any] | None = None,
+        like: Gateway | None = None,
         pool: dict[str, Any] | None = None,
         more_models: list[dict[str, Any]] | None = None,
         discover: list[dict[str, Any]] | None = None,
         env: dict[str, str] | None = None,
         wait: bool = True,
     ) -> None:
+        """`like`: with the secrets of another one, as the replicas of one gateway have."""
         folder.mkdir(parents=True, exist_ok=True)
         self.pepper_file = folder / "pepper.key"
         self.admin_key = secrets.token_urlsafe(32)
-        self.pepper_file.write_text(secrets.token_urlsafe(32))
+        self.pepper_file.write_text(
+            secrets.token_urlsafe(32) if like is None else like.pepper_file.read_text()
+        )
         (folder / "admin.key").write_text(self.admin_key)
         port, admin = free_port(), free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -205,10 +210,13 @@ class Gateway(Process):
                     "aliases": ["deepseek-r1", "deepseek-reasoner"],
                     "defaults": {"temperature": 0.6, "top_p": 0.95},
                     "upstreams": upstreams,
+                    # Off, where a test is not about it: each call is then one generation.
+                    "cache": {"mode": "off"},
                     **(model or {}),
                 },
-                *(more_models or []),
+                *({"cache": {"mode": "off"}, **each} for each in more_models or []),
             ],
+            "cache": cache or {},
             "discover": discover or [],
             # One attempt, where a test does not ask for more: its faults are then counted exactly.
             "retry": {"attempts": 1, **(retry or {})},

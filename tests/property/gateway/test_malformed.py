@@ -23,7 +23,7 @@ from gateway.limits.hold import KeyLimits
 from gateway.limits.leases import Leases
 from gateway.limits.settler import Settler
 from gateway.limits.standing import Standing
-from gateway.pipeline import NoAdmission, NoCache, Pipeline
+from gateway.pipeline import NoAdmission, Pipeline, Try
 from gateway.protocol.advice import advise
 from gateway.protocol.request import Api, Asked, parse
 from gateway.router import Router
@@ -215,6 +215,13 @@ class Echo:
         await call.reply(200, b"{}")
 
 
+class Uncached:
+    """Always generates."""
+
+    async def __call__(self, call: Call, generate: Try) -> None:
+        await generate(call)
+
+
 class Door:
     """The gateway's inference routes, without HTTP."""
 
@@ -252,7 +259,7 @@ class Door:
                 make_id=lambda: "id",
                 sleep=asyncio.sleep,
             ),
-            cache=NoCache(),
+            cache=Uncached(),
             admission=NoAdmission(),
             attempt=Echo(),
         )

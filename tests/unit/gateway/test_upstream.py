@@ -8,7 +8,13 @@ import aiohttp
 import pytest
 
 from gateway import errors
-from gateway.errors import DeadlineExceeded, GatewayError, Unauthorized, UpstreamBusy
+from gateway.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    NotCached,
+    Unauthorized,
+    UpstreamBusy,
+)
 from gateway.supervisor import restart_delay
 from gateway.upstream.client import connection_fault, make_socket
 
@@ -31,8 +37,8 @@ def test_every_error_knows_its_place_on_the_wire() -> None:
         assert (b"retry-after" in headers) == (error.status in (429, 503))
         # What the OpenAI SDK retries by itself is what we call worth a retry.
         again = error.status == 429 or error.status >= 500
-        # A caller's own time runs out only once.
-        assert error.retry == (again and each is not DeadlineExceeded)
+        # A caller's own time runs out only once, and its wish stays the same.
+        assert error.retry == (again and each not in (DeadlineExceeded, NotCached))
     assert dict(UpstreamBusy("x", status=429, retry_after_s=1.2).headers())[b"retry-after"] == b"2"
 
 

@@ -28,7 +28,9 @@ def test_no_command_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> No
     assert ended.value.code == 2
 
 
-@pytest.mark.parametrize("command", ["status", "down", "env", "models", "keys list", "chat hello"])
+@pytest.mark.parametrize(
+    "command", ["status", "down", "env", "models", "keys list", "cache stats", "chat hello"]
+)
 def test_without_a_stack_a_command_says_how_to_start_one(
     command: str,
     capsys: pytest.CaptureFixture[str],
