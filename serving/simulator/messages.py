@@ -81,7 +81,7 @@ class _Messages:
         elif content or not blocks:
             blocks.append({"type": "text", "text": content})
         usage = _message_usage(asked, len(answers[0].ids), cached)
-        ended = {name: told for name, told in _stop(asked, answers[0]).items() if told}
+        ended = _stop(asked, answers[0])
         return {**_message_head(asked), "content": blocks, **ended, "usage": usage}
 
 
@@ -99,7 +99,7 @@ def _stop(asked: Asked, answer: Answer) -> dict[str, Any]:
     reason = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
     if answer.stop is not None:
         return {"stop_reason": "stop_sequence", "stop_sequence": answer.stop}
-    return {"stop_reason": reason[finish_of(asked, answer)], "stop_sequence": None}
+    return {"stop_reason": reason[finish_of(asked, answer)]}
 
 
 MESSAGES: Form = _Messages()
