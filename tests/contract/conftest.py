@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contract.keyed import LEASE_S, PRICES
 from tests.contract.stack import Gateway, RedisServer, Simulator
 
 
@@ -41,6 +42,33 @@ def gateway(folder: Path, redis: RedisServer, shared_vllm: Simulator) -> Iterato
         [{"url": shared_vllm.url + "/r1-nano", "key_file": "engine.key"}],
         listen={"workers": 2, "sse_keepalive_s": 0.3, "body_keepalive_s": 0.6},
         model={"timeouts": {"idle_s": 3, "first_byte_s": 5}},
+    )
+    yield process
+    assert process.end() == 0
+
+
+@pytest.fixture(scope="session")
+def own_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """The store of `limited` alone."""
+    server = RedisServer(tmp_path_factory.mktemp("store"))
+    yield server
+    server.end()
+
+
+@pytest.fixture(scope="session")
+def limited(
+    tmp_path_factory: pytest.TempPathFactory, own_store: RedisServer, shared_vllm: Simulator
+) -> Iterator[Gateway]:
+    """A gateway of two workers with prices, where limits are looked at often."""
+    folder = tmp_path_factory.mktemp("limited")
+    (folder / "engine.key").write_text("engine-secret")
+    process = Gateway(
+        folder,
+        own_store,
+        [{"url": shared_vllm.url + "/r1-nano", "key_file": "engine.key"}],
+        listen={"workers": 2},
+        model={"prices": PRICES},
+        limits={"lease_s": LEASE_S, "watch_interval_s": 0.2},
     )
     yield process
     assert process.end() == 0
