@@ -15,9 +15,10 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from gateway.api import faults, health, models
+from gateway.api import balance, faults, health, models, openapi, stored
 from gateway.api.inference import InferenceRoute
 from gateway.api.request_id import RequestIds
+from gateway.api.schemas import ROUTES
 from gateway.auth.authenticate import Authenticator
 from gateway.auth.cache import KeyCache
 from gateway.auth.register import KeyRegister
@@ -26,8 +27,12 @@ from gateway.cache.canonical import Addresses
 from gateway.cache.means import Means
 from gateway.cache.stage import ResponseCache
 from gateway.config import read_secret
-from gateway.pipeline import NoAdmission, NoLimits, Pipeline
-from gateway.protocol.request import Api
+from gateway.limits.estimate import Estimates
+from gateway.limits.hold import KeyLimits
+from gateway.limits.leases import Leases
+from gateway.limits.ledger import Ledger
+from gateway.limits.settler import Settler
+from gateway.pipeline import NoAdmission, Pipeline
 from gateway.router import Router
 from gateway.settings import ModelSettings, Settings, UpstreamSettings
 from gateway.store.bytes import ByteStore
@@ -39,11 +44,16 @@ from gateway.upstream.client import UpstreamClient, make_session
 from gateway.upstream.discovery import Discovery
 from gateway.upstream.fallback import Fallback
 from gateway.upstream.fit import FitContext
+from gateway.upstream.hedge import Hedge
+from gateway.upstream.language import LanguageGuard
 from gateway.upstream.listing import Listing
 from gateway.upstream.pool import make_model
 from gateway.upstream.probe import Probe, watches
 from gateway.upstream.registry import read_replicas
 from gateway.upstream.retry import Retry
+
+_FLUSH_S = 2.0
+"""How long the last settlements may take to reach the store when a worker ends."""
 
 
 @dataclass(slots=True)
@@ -69,7 +79,12 @@ async def gateway(
         ),
         metrics,
         time.monotonic,
+        time.time,
     )
+    lease_s = settings.limits.lease_s
+    ledger = Ledger(store, lease_s=lease_s, usage_days=settings.limits.usage_days)
+    settler = Settler(ledger, metrics, _new_id(), asyncio.sleep)
+    leases = Leases(ledger, asyncio.sleep, lease_s=lease_s)
     make = partial(
         make_model,
         read_key=_engine_key,
@@ -94,18 +109,29 @@ async def gateway(
     )
     async with make_session() as session:
         client = UpstreamClient(session)
+        budget = RetryBudget(store, settings.retry, metrics)
         pipeline = Pipeline(
             listen=settings.listen,
+            bounds=settings.bounds,
             authenticate=authenticate,
             router=router,
             metrics=metrics,
-            limits=NoLimits(),
+            limits=KeyLimits(
+                ledger, settler, leases, Estimates(), make_id=_new_id, sleep=asyncio.sleep
+            ),
             cache=cache,
             admission=NoAdmission(),
             attempt=Fallback(
                 Retry(
-                    Attempt(client, FitContext(client), metrics, make_id=_new_id),
-                    RetryBudget(store, settings.retry, metrics),
+                    Attempt(
+                        client,
+                        FitContext(client),
+                        metrics,
+                        LanguageGuard(budget, metrics),
+                        Hedge(budget),
+                        make_id=_new_id,
+                    ),
+                    budget,
                     settings.retry,
                     metrics,
                     draw=random.random,
@@ -114,12 +140,14 @@ async def gateway(
                 router.find,
             ),
         )
-        app = make_app(pipeline, metrics, logger, authenticate, router, readiness)
+        app = make_app(pipeline, metrics, logger, authenticate, router, readiness, ledger)
         probe = Probe(client, metrics, logger, asyncio.sleep, time.monotonic)
         interval_s = settings.telemetry.probe_interval_s
         listing = Listing(client, router, metrics, logger, asyncio.sleep, make)
         beside: list[Callable[[], Awaitable[None]]] = [
             lambda: authenticate.hear_revocations(store, asyncio.sleep),
+            settler.run,
+            leases.run,
             *watches(probe, router.models, interval_s),
             *(
                 Discovery(
@@ -137,12 +165,13 @@ async def gateway(
             ),
             *(partial(listing.watch, source, interval_s) for source in settings.discover),
         ]
-        async with _running(beside):
-            try:
+        try:
+            async with _running(beside):
                 yield app
-            finally:
-                await cache.close()
-                await store.close()
+        finally:
+            await cache.close()
+            await settler.flush(_FLUSH_S)
+            await store.close()
 
 
 def make_app(
@@ -152,6 +181,7 @@ def make_app(
     authenticate: Authenticator,
     router: Router,
     readiness: Readiness,
+    ledger: Ledger,
 ) -> FastAPI:
     """The application: plain routes by FastAPI, the inference routes raw."""
     app = FastAPI(title="r1", docs_url=None, redoc_url=None, openapi_url=None)
@@ -159,11 +189,10 @@ def make_app(
     app.add_middleware(RequestIds, make_id=_new_id)
     app.include_router(health.make_router(lambda: readiness.reason))
     app.include_router(models.make_router(authenticate, router, created=int(time.time())))
-    inference: tuple[tuple[str, Api], ...] = (
-        ("/chat/completions", "chat"),
-        ("/completions", "completions"),
-    )
-    for path, api in inference:
+    app.include_router(balance.make_router(authenticate, ledger))
+    app.include_router(stored.make_router())
+    openapi.install(app)
+    for api, (path, *_) in ROUTES.items():
         route = InferenceRoute(
             api, pipeline, metrics, logger, now=time.perf_counter, make_id=_new_id
         )

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.auth.keys import KeyRecord
 from gateway.errors import BodyTooLarge, ClientDisconnected, GatewayError, InvalidRequest
 from gateway.protocol import sse
+from gateway.protocol.faults import error_body, error_event
 from gateway.protocol.request import Api, Asked
 from gateway.protocol.usage import Usage
 from gateway.upstream.pool import Model, Upstream
@@ -53,6 +54,7 @@ class Call:
         self.usage = Usage()
         self.status = 0
         self.attempts = 0
+        self.asked_again = False  # a finished answer was not good enough, once
         self.resumes = 0
         self.late_at = math.inf  # when the answer must be complete, by `now`
         self.cache_result = "bypass"
@@ -133,6 +135,12 @@ class Call:
         """A request header; None if it isn't there."""
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+    def credentials(self) -> str | None:
+        """The `authorization` header; Anthropic's clients put their key into `x-api-key`."""
+        key = self.header(b"x-api-key")
+        given = self.header(b"authorization")
+        return given if given is not None or key is None else f"Bearer {key}"
 
     async def read_body(self, limit: int) -> bytes:
         """The whole body. Raises BodyTooLarge, InvalidRequest or ClientDisconnected."""
@@ -232,13 +240,16 @@ class Call:
         body, whose HTTP framing is then left without its end, so that a client library that
         believes the 200 can't take it for an answer.
         """
-        if not self.started:
-            await self.reply(error.status, error.json(), error.headers())
-        elif self.streaming:
-            await self.write(sse.event(error.json()))
+        if self.streaming:
+            sequence = 0 if self._asked is None else self._asked.sequence
+            await self.write(error_event(error, self.api, self.id, sequence))
             await self.finish()
+            return
+        body = error_body(error, self.api, self.id)
+        if not self.started:
+            await self.reply(error.status, body, error.headers())
         else:
-            await self.write(error.json())
+            await self.write(body)
 
     async def disconnected(self) -> None:
         """Wait until the caller is gone."""

@@ -56,16 +56,21 @@ def validate(data: Any, overridden: Mapping[str, str] | None = None) -> Settings
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        lines = []
-        faults = error.errors()
-        for fault in faults:
-            if fault["type"] == "too_short" and _has_faults_inside(fault, faults):
-                # A list whose items are wrong is also called too short: that would mislead.
-                continue
-            field = ".".join(str(part) for part in fault["loc"])
-            variable = (overridden or {}).get(field)
-            lines.append(_fault_line(field, variable, fault))
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(fault_lines(error.errors(), overridden))) from error
+
+
+def fault_lines(
+    faults: Sequence[Any], overridden: Mapping[str, str] | None = None, prefix: str = ""
+) -> list[str]:
+    """A line for each fault that pydantic found; each line begins with `prefix`."""
+    lines = []
+    for fault in faults:
+        if fault["type"] == "too_short" and _has_faults_inside(fault, faults):
+            # A list whose items are wrong is also called too short: that would mislead.
+            continue
+        field = ".".join(str(part) for part in fault["loc"])
+        lines.append(prefix + _fault_line(field, (overridden or {}).get(field), fault))
+    return lines
 
 
 def apply_environment(data: dict[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
@@ -199,7 +204,10 @@ def _with_absolute_files(settings: Settings, base: Path) -> Settings:
                 update={"key_file": absolute(settings.admin.key_file)}
             ),
             "auth": settings.auth.model_copy(
-                update={"pepper_file": absolute(settings.auth.pepper_file)}
+                update={
+                    "pepper_file": absolute(settings.auth.pepper_file),
+                    "bootstrap_file": absolute(settings.auth.bootstrap_file),
+                }
             ),
             "models": models,
             "discover": tuple(

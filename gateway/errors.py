@@ -6,7 +6,9 @@ GatewayError
 │   ├── BodyTooLarge            413
 │   └── IdempotencyKeyReused    422  the key stands for another request already
 ├── Unauthorized                401
-├── Forbidden                   403
+├── Forbidden                   403  the key may not do this, or not with this model
+├── RateLimited                 429  requests, tokens or parallel requests of the key
+├── BudgetSpent                 402  its money or reasoning tokens for the day or month
 ├── NotFound                    404  no such route
 │   └── ModelNotFound           404
 ├── MethodNotAllowed            405
@@ -21,7 +23,8 @@ GatewayError
     ├── UpstreamBusy            429/503  it asks us to come back later
     ├── UpstreamTimeout         504  it took longer than the configured bound
     ├── UpstreamFailed          502  it answered 5xx, or something that isn't an answer
-    └── UpstreamLost            502  it went away in the middle of an answer
+    ├── UpstreamLost            502  it went away in the middle of an answer
+    └── LanguageMixed           502  a finished answer that is asked for once more
 """
 
 from __future__ import annotations
@@ -134,6 +137,23 @@ class Forbidden(GatewayError):
     status = 403
     type = "permission_error"
     code = "forbidden"
+
+
+class RateLimited(GatewayError):
+    """The key has used up a limit; `retry_after_s` says when it will have room again."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    retry = True
+
+
+class BudgetSpent(GatewayError):
+    """A budget of the key is used up until the next day or month, by UTC."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "insufficient_quota"
 
 
 class NotFound(GatewayError):
@@ -256,6 +276,12 @@ class UpstreamLost(UpstreamError):
 
     code = "upstream_lost"
     outcome = "lost"
+
+
+class LanguageMixed(UpstreamError):
+    """The answer mixes languages and is asked for once more; callers never meet this."""
+
+    outcome = "mixed"
 
 
 class ClientDisconnected(Exception):

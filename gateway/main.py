@@ -11,6 +11,8 @@ from pathlib import Path
 import uvloop
 import yaml
 
+from gateway.auth import bootstrap
+from gateway.auth.bootstrap import DeclaredKey
 from gateway.config import ConfigError, load, masked
 from gateway.server import PortTaken
 from gateway.settings import Settings
@@ -29,11 +31,12 @@ def run(config: Path) -> int:
     """
     try:
         settings = load(config, os.environ)
+        declared = bootstrap.read(settings.auth.bootstrap_file)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return _EXIT_CONFIG
     try:
-        return uvloop.run(_supervise(settings))
+        return uvloop.run(_supervise(settings, declared))
     except PortTaken as error:
         sys.stderr.write(f"{error}\n")
         return _EXIT_PORT
@@ -43,6 +46,7 @@ def check(config: Path) -> int:
     """Print the effective configuration as YAML, secrets masked; the exit status (0 or 2)."""
     try:
         settings = load(config, os.environ)
+        bootstrap.read(settings.auth.bootstrap_file)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return _EXIT_CONFIG
@@ -59,5 +63,5 @@ def main(arguments: Sequence[str]) -> int:
     return check(given.config) if given.command == "check" else run(given.config)
 
 
-async def _supervise(settings: Settings) -> int:
-    return await Supervisor(settings, configure(settings.telemetry.log_level)).run()
+async def _supervise(settings: Settings, declared: tuple[DeclaredKey, ...]) -> int:
+    return await Supervisor(settings, configure(settings.telemetry.log_level), declared).run()

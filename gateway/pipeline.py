@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.auth.authenticate import Authenticator
+from gateway.auth.permit import permit
 from gateway.call import Call
 from gateway.errors import DeadlineExceeded, GatewayError, UpstreamTimeout
 from gateway.guard import Guard
+from gateway.protocol.advice import advise
 from gateway.protocol.deadline import waiting
 from gateway.protocol.request import parse
 from gateway.router import Router
-from gateway.settings import Listen
+from gateway.settings import Bounds, Listen
 from gateway.telemetry.metrics import Metrics
 
 
@@ -51,6 +53,7 @@ class Pipeline:
     """All stages of a request, in order."""
 
     listen: Listen
+    bounds: Bounds
     authenticate: Authenticator
     router: Router
     metrics: Metrics
@@ -61,10 +64,12 @@ class Pipeline:
 
     async def run(self, call: Call) -> None:
         """Answer one request. Raises GatewayError or ClientDisconnected."""
-        call.key = await self.authenticate(call.header(b"authorization"))
+        call.key = await self.authenticate(call.credentials())
         raw = await call.read_body(self.listen.max_body_bytes)
-        call.asked = parse(raw, call.api, max_depth=self.listen.max_json_depth)
-        call.model = self.router.find(call.asked.model)
+        asked = parse(raw, call.api, max_depth=self.listen.max_json_depth, bounds=self.bounds)
+        call.model = self.router.find(asked.model)
+        permit(call.key, call.model.settings)
+        call.asked = advise(asked, call.model.settings.advice)
         with self.metrics.working(call.model.id):
             async with self._guard(call), self.limits.hold(call):
                 await self.cache(call, self._generate)
@@ -99,13 +104,12 @@ class Pipeline:
         )
 
 
-class NoLimits:
-    """No limits."""
+class NoCache:
+    """No cache."""
 
-    @asynccontextmanager
-    async def hold(self, call: Call) -> AsyncIterator[None]:
-        """Nothing is reserved."""
-        yield
+    async def __call__(self, call: Call, generate: Try) -> None:
+        """Always generate."""
+        await generate(call)
 
 
 class NoAdmission:

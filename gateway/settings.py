@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -30,6 +30,11 @@ def _redis_url(value: str) -> str:
     if not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must be a URL such as redis://127.0.0.1:6380/0")
     return value
+
+
+def _off(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
 
 
 HttpUrl = Annotated[str, AfterValidator(http_url)]
@@ -72,7 +77,7 @@ class Admin(_Section):
 
 
 class StoreSettings(_Section):
-    """Redis. `url` holds keys (later also budgets and usage), `cache_url` the answer cache.
+    """Redis. `url` holds keys, limits, budgets and usage, `cache_url` the answer cache.
 
     Without a `cache_url` both share one Redis. Answers may be evicted at any time; keys may not.
     """
@@ -92,6 +97,34 @@ class Auth(_Section):
     stale_s: Annotated[float, Field(ge=0)] = 600.0
     """How long a known key keeps working while the store is down."""
     cache_size: Annotated[int, Field(ge=1)] = 10000
+    bootstrap_file: Path | None = None
+    """File that declares keys (YAML); they are made at the start if they aren't there."""
+
+
+class LimitSettings(_Section):
+    """Limits and budgets of keys, and the usage that is kept."""
+
+    lease_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
+    """How long a dead worker's requests still hold their places; running ones renew them."""
+    usage_days: Annotated[int, Field(ge=1, le=3660)] = 400
+    """How long usage per key, model and day is kept."""
+    expiring_days: Annotated[float, Field(ge=0)] = 7.0
+    """A key that ends within so many days counts as expiring."""
+    near_budget_ratio: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """A key that has spent this share of a budget counts as near it."""
+    watch_interval_s: Seconds = 60.0
+    """How often expiring keys and those near their budget are counted."""
+
+
+class Prices(_Section):
+    """Prices in USD for a million tokens."""
+
+    input_miss: Annotated[float, Field(ge=0, le=10**6)] = 0.0
+    """Prompt tokens that had to be worked through."""
+    input_hit: Annotated[float, Field(ge=0, le=10**6)] | None = None
+    """Prompt tokens from the engine's prefix cache; as `input_miss` when not given."""
+    output: Annotated[float, Field(ge=0, le=10**6)] = 0.0
+    """Tokens of the answer, reasoning included."""
 
 
 class Defaults(_Section):
@@ -99,6 +132,45 @@ class Defaults(_Section):
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+
+
+class Bounds(_Section):
+    """How many and how long the parts of a request may be; one that has more gets 400."""
+
+    messages: Annotated[int, Field(ge=1)] = 4096
+    """Messages of a chat, or items of a response's input."""
+    parts: Annotated[int, Field(ge=1)] = 1024
+    """Content parts of one message."""
+    tools: Annotated[int, Field(ge=1)] = 128
+    choices: Annotated[int, Field(ge=1)] = 128
+    """Answers to one request: `n`, times the prompts of a completion."""
+    stops: Annotated[int, Field(ge=1)] = 4
+    """Stop texts. vLLM refuses more than 4 unless VLLM_MAX_STOP_STRINGS says otherwise."""
+    stop_chars: Annotated[int, Field(ge=1)] = 256
+    """Characters of one stop text."""
+    logit_bias: Annotated[int, Field(ge=1)] = 1024
+    """Entries of `logit_bias`."""
+    logprobs: Annotated[int, Field(ge=0)] = 20
+    """Alternatives of one token, in `logprobs`, `top_logprobs` and `prompt_logprobs`."""
+
+
+class Advice(_Section):
+    """What is done to requests for a model because of how it was trained. Chat APIs only."""
+
+    system_prompt: Annotated[Literal["passed", "folded", "off"], BeforeValidator(_off)] = "passed"
+    """`folded`: moved to the front of the first user message; `off`: left out."""
+    boxed: Annotated[Literal["off", "math", "always"], BeforeValidator(_off)] = "off"
+    """Ask for the final answer in a box: `math` when the question looks like mathematics."""
+    force_think: bool = False
+    """Begin the answer with `<think>`, for upstreams whose chat template does not."""
+    thinking: Literal["always", "switched"] = "always"
+    """`switched`: the chat template can turn thinking off (`thinking`, `enable_thinking`)."""
+    echoed_reasoning: Literal["accept", "refuse"] = "accept"
+    """`reasoning_content` in earlier messages; DeepSeek's API refuses it with 400."""
+    language_guard: Annotated[Literal["off", "count", "retry"], BeforeValidator(_off)] = "off"
+    """Answers in a script that the prompt does not use: count them; ask once more."""
+    language_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Share of an answer's words in such a script from which on it counts as mixed."""
 
 
 class Timeouts(_Section):
@@ -157,6 +229,15 @@ class ModelCache(_Section):
     ttl_s: Seconds = 3600.0
     stale_s: Annotated[float, Field(ge=0)] = 600.0
     """How much longer a stale answer is given at once while one is made anew behind it."""
+
+
+class HedgeSettings(_Section):
+    """Which calls are asked a second time, of another upstream, when they are slow."""
+
+    after_s: Seconds
+    """Time without an answer; one that nine of ten calls stay below is a good one."""
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+    """Only calls that are not streamed and want at most this many tokens."""
 
 
 class PoolSettings(_Section):
@@ -223,7 +304,10 @@ class ModelSettings(_Section):
     """Of the weights and adapters. With a new one, answers of the old one are not given again."""
     cache: ModelCache = ModelCache()
     defaults: Defaults = Defaults()
+    advice: Advice = Advice()
     timeouts: Timeouts = Timeouts()
+    prices: Prices = Prices()
+    """What its tokens cost; nothing when not given."""
     upstreams: Annotated[tuple[UpstreamSettings, ...], Field(min_length=1)]
     """The model servers; with `discovery: registry` those that are asked while no replica is
     ready, such as the URL that wakes a model from zero."""
@@ -231,6 +315,8 @@ class ModelSettings(_Section):
     """Whether replicas that register themselves in the store are asked directly."""
     discovery_key_file: Path | None = None
     """File with the engine key of these replicas."""
+    hedge: HedgeSettings | None = None
+    """Ask short calls a second time when they are slow, within the retry budget."""
     fallbacks: tuple[str, ...] = ()
     """Ids of models that may answer, in this order, while this one can't."""
     fallback_policy: Literal["never", "caller", "always"] = "caller"
@@ -259,11 +345,13 @@ class Settings(_Section):
     """The whole configuration."""
 
     listen: Listen = Listen()
+    bounds: Bounds = Bounds()
     admin: Admin = Admin()
     store: StoreSettings = StoreSettings()
     auth: Auth
     models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
     discover: tuple[DiscoverSettings, ...] = ()
+    limits: LimitSettings = LimitSettings()
     retry: RetrySettings = RetrySettings()
     cache: CacheSettings = CacheSettings()
     pool: PoolSettings = PoolSettings()

@@ -18,11 +18,15 @@ from fastapi import FastAPI
 import gateway
 from gateway.api import admin, faults, health
 from gateway.api.cache import Results, make_cache_router
+from gateway.auth import bootstrap
+from gateway.auth.bootstrap import DeclaredKey
 from gateway.auth.register import KeyRegister
 from gateway.cache.board import Board
 from gateway.cache.canonical import Addresses
 from gateway.cache.manage import CacheKeeper
 from gateway.config import read_secret
+from gateway.limits.ledger import Ledger
+from gateway.limits.watch import KeyWatch
 from gateway.server import Server, listen, stop_in_time
 from gateway.settings import Settings
 from gateway.store.bytes import ByteStore
@@ -53,7 +57,11 @@ class Slot:
 class Supervisor:
     """Runs the workers of one gateway until SIGTERM or SIGINT."""
 
-    def __init__(self, settings: Settings, logger: logging.Logger) -> None:
+    def __init__(
+        self, settings: Settings, logger: logging.Logger, declared: tuple[DeclaredKey, ...] = ()
+    ) -> None:
+        """Args: `declared` are the keys of `auth.bootstrap_file`."""
+        self._declared = declared
         self._settings = settings
         self._logger = logger
         self._slots = [Slot(number, make_files()) for number in range(settings.listen.workers)]
@@ -74,14 +82,23 @@ class Supervisor:
             self._handle_signals()
             metrics = Metrics(Meter(Sheet(self._own)))
             store = Store(settings.store.url, timeout_s=settings.store.timeout_s, watcher=metrics)
+            pepper = read_secret(settings.auth.pepper_file, "auth.pepper_file").encode()
+            register = KeyRegister(store, pepper, time.time)
             cache_store = ByteStore(
                 settings.store.cache_url or settings.store.url,
                 timeout_s=settings.store.timeout_s,
                 watcher=metrics,
                 now=time.monotonic,
             )
-            server = Server(self._admin_app(store, cache_store), door, max_connections=256)
+            keeper = CacheKeeper(
+                Board(cache_store, lease_s=settings.cache.lease_s), Addresses(pepper)
+            )
+            server = Server(self._admin_app(store, register, keeper), door, max_connections=256)
             serving = asyncio.create_task(server.serve())
+            beside = [
+                asyncio.create_task(bootstrap.declare(register, self._declared, self._logger)),
+                asyncio.create_task(self._key_watch(store, register, metrics).run()),
+            ]
             keepers = [asyncio.create_task(self._keep(slot, api)) for slot in self._slots]
             fields = {
                 "api": f"{settings.listen.host}:{settings.listen.port}",
@@ -95,6 +112,9 @@ class Supervisor:
         self._logger.info("stopping")
         await self._drain(keepers)
         await stop_in_time(server, serving, 2.0)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await store.close()
         await cache_store.close()
         self._logger.info("stopped")
@@ -116,20 +136,22 @@ class Supervisor:
             return "stopping"
         return None if all(slot.ready for slot in self._slots) else "workers are starting"
 
-    def _admin_app(self, store: Store, cache_store: ByteStore) -> FastAPI:
-        settings = self._settings
-        pepper = read_secret(settings.auth.pepper_file, "auth.pepper_file").encode()
-        key_file = settings.admin.key_file
+    def _key_watch(self, store: Store, register: KeyRegister, metrics: Metrics) -> KeyWatch:
+        limits = self._settings.limits
+        ledger = Ledger(store, lease_s=limits.lease_s, usage_days=limits.usage_days)
+        return KeyWatch(register, ledger, limits, metrics, wall=time.time, sleep=asyncio.sleep)
+
+    def _admin_app(self, store: Store, register: KeyRegister, keeper: CacheKeeper) -> FastAPI:
+        key_file = self._settings.admin.key_file
         admin_key = None if key_file is None else read_secret(key_file, "admin.key_file")
         app = FastAPI(title="r1 admin", docs_url=None, redoc_url=None, openapi_url=None)
         faults.install(app)
         app.include_router(health.make_router(self._not_ready))
         app.include_router(admin.make_metrics_router(self._render_metrics))
-        allowed = admin.admin_only(admin_key)
-        app.include_router(admin.make_keys_router(KeyRegister(store, pepper, time.time), allowed))
-        board = Board(cache_store, lease_s=settings.cache.lease_s)
-        keeper = CacheKeeper(board, Addresses(pepper))
-        app.include_router(make_cache_router(keeper, self._cache_results, allowed))
+        guard = admin.admins_only(register, admin_key, time.time)
+        app.include_router(admin.make_keys_router(register, guard))
+        app.include_router(admin.make_usage_router(store, guard))
+        app.include_router(make_cache_router(keeper, self._cache_results, guard))
         return app
 
     def _render_metrics(self) -> str:

@@ -1,13 +1,39 @@
-"""`r1 keys create|list|revoke`: API keys of a running stack."""
+"""`r1 keys create|list|show|rotate|revoke`: API keys of a running stack."""
 
 import argparse
+import re
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
-from gateway.auth.manage import create_key, list_keys, revoke_key
-from gateway.config import ConfigError
+from pydantic import ValidationError
+
+from gateway.auth.manage import create_key, list_keys, revoke_key, rotate_key, show_key
+from gateway.auth.register import CreatedKey, KeyState
+from gateway.auth.terms import Terms
+from gateway.config import ConfigError, fault_lines
 from gateway.store.redis import StoreDown
 from r1.stack.find import NoStack, add_base_argument, complain, find
 from r1.stack.redis_server import redis_url
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Options of `create` that are numbers: the field's name, and what it is.
+_NUMBERS = {
+    "rpm": "requests in a minute",
+    "tpm": "tokens in a minute",
+    "parallel": "requests at the same time",
+    "usd_per_day": "money budget in USD",
+    "usd_per_month": "money budget in USD",
+    "reasoning_tokens_per_day": "budget of reasoning tokens",
+    "reasoning_tokens_per_month": "budget of reasoning tokens",
+}
+
+
+class NoKey(RuntimeError):
+    """No key has this id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"no key has the id {key_id}; `r1 keys list` shows those that there are")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,9 +43,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", help="make a key; it is shown once")
     create.add_argument("--name", required=True, help="what it is for")
     create.add_argument("--tenant", default="default", help="whose it is (default: %(default)s)")
+    create.add_argument("--models", nargs="+", metavar="MODEL", help="only these models")
+    create.add_argument("--scopes", nargs="+", metavar="SCOPE", help="inference, batch, admin")
+    for field, what in _NUMBERS.items():
+        create.add_argument("--" + field.replace("_", "-"), metavar="N", help=what)
+    create.add_argument("--expires", metavar="TIME", help="2027-01-31 or 2027-01-31T12:00:00Z")
+    create.add_argument("--priority", help="high, normal or low: its place where requests wait")
     actions.add_parser("list", help="list the keys, without their secret part")
+    show = actions.add_parser("show", help="show one key's terms and last use")
+    rotate = actions.add_parser("rotate", help="give a key another text; it is shown once")
+    rotate.add_argument(
+        "--overlap",
+        type=seconds,
+        default="24h",
+        metavar="TIME",
+        help="how long the text before still works: 90s, 30m, 24h, 7d, 0s (default: %(default)s)",
+    )
     revoke = actions.add_parser("revoke", help="end a key")
-    revoke.add_argument("id", help="the id that `r1 keys list` shows")
+    for each in (show, rotate, revoke):
+        each.add_argument("id", help="the id that `r1 keys list` shows")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,18 +69,79 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         home, status = find(arguments.port_base)
         url = redis_url(status.ports["store"], home.secret_file("store.password").read_text())
-        pepper = home.secret_file("pepper")
-        if arguments.action == "create":
-            made = create_key(url, pepper, name=arguments.name, tenant=arguments.tenant)
-            print(f"{made.key}\n(id {made.record.id}; the key is shown this once)")
-        elif arguments.action == "list":
-            for key in list_keys(url, pepper):
-                day = time.strftime("%Y-%m-%d %H:%M", time.localtime(key.created))
-                print(f"{key.id}  {key.hint}  {day}  {key.tenant}  {key.name}")
-        elif not revoke_key(url, pepper, arguments.id):
-            return complain("keys", NoStack(f"no key has the id {arguments.id}"))
-        else:
-            print(f"revoked {arguments.id}")
-    except (NoStack, StoreDown, ConfigError) as error:
+        act(arguments, url, home.secret_file("pepper"))
+    except ValidationError as error:
+        return complain("keys", ConfigError("; ".join(fault_lines(error.errors()))))
+    except (NoStack, NoKey, StoreDown, ConfigError) as error:
         return complain("keys", error)
     return 0
+
+
+def act(arguments: argparse.Namespace, url: str, pepper: Path) -> None:
+    """Do it in the store at `url`.
+
+    Raises:
+        ValidationError: a term of a new key is wrong.
+        NoKey: no key has this id.
+        StoreDown: the store doesn't answer.
+        ConfigError: the pepper can't be read.
+    """
+    if arguments.action == "create":
+        options = {field: getattr(arguments, field) for field in Terms.model_fields}
+        terms = {field: value for field, value in options.items() if value is not None}
+        print_new(create_key(url, pepper, name=arguments.name, tenant=arguments.tenant, **terms))
+    elif arguments.action == "list":
+        for state in list_keys(url, pepper):
+            print(line(state))
+    elif arguments.action == "show":
+        states = show_key(url, pepper, arguments.id)
+        if not states:
+            raise NoKey(arguments.id)
+        print_key(states)
+    elif arguments.action == "rotate":
+        rotated = rotate_key(url, pepper, arguments.id, overlap_s=arguments.overlap)
+        if rotated is None:
+            raise NoKey(arguments.id)
+        print_new(rotated)
+    else:
+        if not revoke_key(url, pepper, arguments.id):
+            raise NoKey(arguments.id)
+        print(f"revoked {arguments.id}")
+
+
+def seconds(text: str) -> float:
+    """Return a time such as 90s, 30m, 24h or 7d in seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 30m, 24h or 7d")
+    return float(match[1]) * _UNITS_S[match[2]]
+
+
+def line(state: KeyState) -> str:
+    """Return a key in one line, without its secret part."""
+    key = state.record
+    last = f"used {moment(state.used)}" if state.used else "never used"
+    return f"{key.id}  {key.hint}  {moment(key.created)}  {last}  {key.tenant}  {key.name}"
+
+
+def print_new(created: CreatedKey) -> None:
+    """Print a key's text, alone on its line."""
+    print(f"{created.key}\n(id {created.record.id}; the key is shown this once)")
+
+
+def print_key(states: Sequence[KeyState]) -> None:
+    """Print all fields that are set, and the texts that are on their way out."""
+    for field, value in states[0].record.public().items():
+        if value in (None, []):
+            continue
+        if field in ("created", "expires"):
+            value = moment(value)
+        print(f"{field:<27}{' '.join(value) if isinstance(value, list) else value}")
+    print(f"{'last used':<27}{moment(states[0].used) if states[0].used else 'never'}")
+    for state in states[1:]:
+        print(f"{'works until ' + moment(state.record.retires or 0):<27}{state.record.hint}")
+
+
+def moment(when: int) -> str:
+    """Return a time in this machine's zone."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))

@@ -1,30 +1,33 @@
-"""The admin port: metrics of all workers together, and keys."""
+"""The admin port: metrics of all workers together, keys, usage."""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict
-from typing import Annotated, Any
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, StringConstraints
-from starlette.responses import PlainTextResponse, Response
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from gateway.auth.register import KeyRegister
-from gateway.errors import Forbidden, NotFound, StoreUnavailable, Unauthorized
-from gateway.store.redis import StoreDown
+from gateway.auth.keys import is_well_formed
+from gateway.auth.permit import require_scope
+from gateway.auth.register import CreatedKey, KeyRegister, KeyState
+from gateway.auth.terms import NewKey
+from gateway.errors import Forbidden, InvalidRequest, NotFound, StoreUnavailable, Unauthorized
+from gateway.limits import usage
+from gateway.store.redis import Store, StoreDown
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100)]
+Guard = Callable[[Request], Awaitable[None]]
 
 
-class NewKey(BaseModel):
-    """What a new key is for."""
+class Rotation(BaseModel):
+    """How a key's text is replaced."""
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Name
-    tenant: Name = "default"
+    overlap_s: Annotated[float, Field(ge=0, le=366 * 86400)] = 86400.0
 
 
 def make_metrics_router(render: Callable[[], str]) -> APIRouter:
@@ -39,42 +42,76 @@ def make_metrics_router(render: Callable[[], str]) -> APIRouter:
     return router
 
 
-def admin_only(admin_key: str | None) -> Callable[[Request], Awaitable[None]]:
-    """Lets pass who has the admin key as bearer token; nobody where there is none."""
+def admins_only(register: KeyRegister, admin_key: str | None, now: Callable[[], float]) -> Guard:
+    """Lets the admin key pass, and keys that have the scope `admin`; as bearer token."""
 
     async def allowed(request: Request) -> None:
-        if admin_key is None:
-            raise Forbidden("No admin key is configured: set admin.key_file.", code="admin_closed")
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            given.strip().encode(), admin_key.encode()
-        ):
-            raise Unauthorized("The admin key is missing or wrong.", reason="admin")
+        given = given.strip() if scheme.lower() == "bearer" else ""
+        if admin_key is not None and hmac.compare_digest(given.encode(), admin_key.encode()):
+            return
+        if is_well_formed(given):
+            # Asked each time: what an administrator may do ends with the key, at once.
+            try:
+                record = await register.find(register.address(given))
+            except StoreDown as error:
+                raise _unavailable() from error
+            if record is not None and not record.ended(now()):
+                require_scope(record, "admin")
+                return
+        if admin_key is None:
+            raise Forbidden(
+                "No admin key is configured: set admin.key_file, or use a key with the scope "
+                "'admin'.",
+                code="admin_closed",
+            )
+        raise Unauthorized("The admin key is missing or wrong.", reason="admin")
 
     return allowed
 
 
-def make_keys_router(
-    register: KeyRegister, allowed: Callable[[Request], Awaitable[None]]
-) -> APIRouter:
-    """`/admin/keys`: create, list, revoke; open to those whom `allowed` lets pass."""
-    router = APIRouter(prefix="/admin/keys", dependencies=[Depends(allowed)])
+def make_keys_router(register: KeyRegister, guard: Guard) -> APIRouter:
+    """`/admin/keys`: create, list, show, rotate, revoke."""
+    router = APIRouter(prefix="/admin/keys", dependencies=[Depends(guard)])
 
     async def create(new: NewKey) -> dict[str, Any]:
         """Make a key; its text is in this answer and never again."""
         try:
-            created = await register.create(name=new.name, tenant=new.tenant)
+            return _shown(await register.create(new))
         except StoreDown as error:
             raise _unavailable() from error
-        return {"key": created.key, **asdict(created.record)}
 
     async def list_keys() -> dict[str, Any]:
         """All keys, without their text."""
         try:
-            records = await register.list()
+            states = await register.all()
         except StoreDown as error:
             raise _unavailable() from error
-        return {"object": "list", "data": [asdict(record) for record in records]}
+        return {"object": "list", "data": [_public(state) for state in states]}
+
+    async def show(key_id: str) -> dict[str, Any]:
+        """One key; while a rotation's overlap lasts, with the texts that are on their way out."""
+        try:
+            states = await register.show(key_id)
+        except StoreDown as error:
+            raise _unavailable() from error
+        if not states:
+            raise _no_key(key_id)
+        leaving = [
+            {"hint": state.record.hint, "retires": state.record.retires} for state in states[1:]
+        ]
+        return {**_public(states[0]), "leaving": leaving}
+
+    async def rotate(key_id: str, rotation: Rotation | None = None) -> dict[str, Any]:
+        """Give a key another text; it is in this answer and never again."""
+        overlap_s = (rotation or Rotation()).overlap_s
+        try:
+            rotated = await register.rotate(key_id, overlap_s)
+        except StoreDown as error:
+            raise _unavailable() from error
+        if rotated is None:
+            raise _no_key(key_id)
+        return _shown(rotated)
 
     async def revoke(key_id: str) -> dict[str, Any]:
         """End a key."""
@@ -83,13 +120,56 @@ def make_keys_router(
         except StoreDown as error:
             raise _unavailable() from error
         if not found:
-            raise NotFound(f"There is no key {key_id!r}.", code="key_not_found")
+            raise _no_key(key_id)
         return {"id": key_id, "revoked": True}
 
     router.add_api_route("", create, methods=["POST"], status_code=201)
     router.add_api_route("", list_keys, methods=["GET"])
+    router.add_api_route("/{key_id}", show, methods=["GET"])
     router.add_api_route("/{key_id}", revoke, methods=["DELETE"])
+    router.add_api_route("/{key_id}/rotate", rotate, methods=["POST"])
     return router
+
+
+def make_usage_router(store: Store, guard: Guard) -> APIRouter:
+    """`/admin/usage`: per key, model and day, as JSON or CSV."""
+    router = APIRouter(dependencies=[Depends(guard)])
+
+    async def read(
+        first: Annotated[date | None, Query(alias="from")] = None,
+        last: Annotated[date | None, Query(alias="to")] = None,
+        key: str | None = None,
+        form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+    ) -> Response:
+        """The last 30 days, or those asked for."""
+        last = last or datetime.now(UTC).date()
+        first = first or last - timedelta(days=29)
+        try:
+            days = usage.days_between(first, last)
+        except ValueError as error:
+            raise InvalidRequest(f"'from': {error}.", param="from") from error
+        try:
+            rows = await usage.read(store, days, key)
+        except StoreDown as error:
+            raise _unavailable() from error
+        if form == "csv":
+            return PlainTextResponse(usage.as_csv(rows), media_type="text/csv; charset=utf-8")
+        return JSONResponse({"object": "list", "data": [row.public() for row in rows]})
+
+    router.add_api_route("/admin/usage", read, methods=["GET"])
+    return router
+
+
+def _shown(created: CreatedKey) -> dict[str, Any]:
+    return {"key": created.key, **created.record.public()}
+
+
+def _public(state: KeyState) -> dict[str, Any]:
+    return {**state.record.public(), "last_used": state.used}
+
+
+def _no_key(key_id: str) -> NotFound:
+    return NotFound(f"There is no key {key_id!r}.", code="key_not_found")
 
 
 def _unavailable() -> StoreUnavailable:

@@ -37,7 +37,7 @@ def install(app: FastAPI) -> None:
 
     async def invalid(request: Request, error: Exception) -> Response:
         fault = cast(RequestValidationError, error).errors()[0]
-        field = ".".join(str(part) for part in fault["loc"] if part != "body")
+        field = ".".join(str(part) for part in fault["loc"] if part not in ("body", "query"))
         return _response(InvalidRequest(f"'{field}': {fault['msg']}.", param=field or None))
 
     async def internal(request: Request, error: Exception) -> Response:

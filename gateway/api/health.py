@@ -29,6 +29,6 @@ def make_router(not_ready: Callable[[], str | None]) -> APIRouter:
             {"status": "not ready", "reason": reason}, 503, headers={"retry-after": "1"}
         )
 
-    router.add_api_route("/livez", livez, methods=["GET"], include_in_schema=False)
-    router.add_api_route("/readyz", readyz, methods=["GET"], include_in_schema=False)
+    router.add_api_route("/livez", livez, methods=["GET"])
+    router.add_api_route("/readyz", readyz, methods=["GET"])
     return router

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
 from gateway.auth.authenticate import Authenticator
+from gateway.auth.permit import may_use, permit
 from gateway.router import Router
 from gateway.upstream.pool import Model
 
@@ -14,18 +15,20 @@ from gateway.upstream.pool import Model
 def make_router(authenticate: Authenticator, models: Router, *, created: int) -> APIRouter:
     """The routes; `created` is what the list gives as each model's time of creation."""
 
-    async def known(request: Request) -> None:
-        await authenticate(request.headers.get("authorization"))
+    router = APIRouter()
 
-    router = APIRouter(dependencies=[Depends(known)])
+    async def list_models(request: Request) -> dict[str, Any]:
+        """All models that the key may use."""
+        key = await authenticate(request.headers.get("authorization"))
+        usable = [model for model in models.models if may_use(key, model.settings)]
+        return {"object": "list", "data": [_card(model, created) for model in usable]}
 
-    async def list_models() -> dict[str, Any]:
-        """All models."""
-        return {"object": "list", "data": [_card(model, created) for model in models.models]}
-
-    async def one_model(name: str) -> dict[str, Any]:
+    async def one_model(name: str, request: Request) -> dict[str, Any]:
         """One model, by its id or an alias."""
-        return _card(models.find(name), created)
+        key = await authenticate(request.headers.get("authorization"))
+        model = models.find(name)
+        permit(key, model.settings)
+        return _card(model, created)
 
     for prefix in ("/v1", ""):
         router.add_api_route(f"{prefix}/models", list_models, methods=["GET"])

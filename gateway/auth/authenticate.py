@@ -20,7 +20,7 @@ class AuthWatcher(Protocol):
     """Hears of refused keys: for the counters of telemetry."""
 
     def auth_failed(self, reason: str) -> None:
-        """A key was refused; `reason` is one of missing, malformed, unknown, store."""
+        """A key was refused; `reason` is one of missing, malformed, unknown, expired, store."""
 
 
 class Authenticator:
@@ -32,11 +32,14 @@ class Authenticator:
         cache: KeyCache,
         watcher: AuthWatcher,
         now: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
+        """Args: `now` is a clock that only goes forward, `wall` gives seconds since 1970."""
         self._register = register
         self._cache = cache
         self._watcher = watcher
         self._now = now
+        self._wall = wall
         self._hears_revocations = False
         self._heard = 0
         self._asking: dict[str, asyncio.Task[KeyRecord | None]] = {}
@@ -83,6 +86,10 @@ class Authenticator:
                 ) from error
         if record is None:
             raise Unauthorized("The API key is not known or was revoked.", reason="unknown")
+        if record.ended(self._wall()):
+            raise Unauthorized(
+                "The API key has expired, or was replaced by a newer one.", reason="expired"
+            )
         return record
 
     async def _ask(self, address: str) -> KeyRecord | None:

@@ -13,9 +13,12 @@ import hmac
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
+
+from gateway.auth.terms import Terms
 
 PREFIX = "r1-"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -24,9 +27,15 @@ _CHECK_LENGTH = 6
 _SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{_RANDOM_LENGTH + _CHECK_LENGTH}}}")
 
 
+_UNLIMITED = Terms()
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """What the store knows of a key. `created` is in seconds since 1970 (UTC)."""
+    """What the store knows of a key. Times are in seconds since 1970 (UTC).
+
+    `id` stays the same when the key's text is changed: limits and usage go by it.
+    """
 
     id: str
     name: str
@@ -34,21 +43,44 @@ class KeyRecord:
     created: int
     hint: str
     """The first characters of the key, so that its owner can tell it from others."""
+    retires: int | None = None
+    """When this text of the key ends, because another one took its place."""
+    terms: Terms = _UNLIMITED
+
+    def ended(self, now: float) -> bool:
+        """True if the key has expired, or this text of it was replaced and its time is over."""
+        ends = [each for each in (self.terms.expires, self.retires) if each is not None]
+        return bool(ends) and now >= min(ends)
+
+    def public(self) -> dict[str, Any]:
+        """All of it as plain data, which tells nothing that could be used as a key."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "tenant": self.tenant,
+            "created": self.created,
+            "hint": self.hint,
+            "retires": self.retires,
+            **self.terms.model_dump(mode="json"),
+        }
 
     def dump(self) -> str:
         """As JSON."""
-        return orjson.dumps(asdict(self)).decode()
+        return orjson.dumps(self.public()).decode()
 
     @staticmethod
     def load(text: str) -> KeyRecord:
-        """From `dump`; fields that a newer version added are ignored."""
+        """From `dump`; what an older version left out has its default, unknown fields go."""
         data = orjson.loads(text)
+        known = {field: data[field] for field in Terms.model_fields if field in data}
         return KeyRecord(
             id=data["id"],
             name=data["name"],
             tenant=data["tenant"],
             created=data["created"],
             hint=data["hint"],
+            retires=data.get("retires"),
+            terms=Terms.model_validate(known),
         )
 
 

@@ -1,4 +1,4 @@
-"""Keys for other programs: make, list and revoke them from a Redis URL and a pepper file.
+"""Keys for other programs: make, list, rotate and revoke them, given Redis and a pepper file.
 
 These are plain blocking calls. `StoreDown` (from gateway.store.redis) is raised when Redis
 can't be reached, `ConfigError` (from gateway.config) when the pepper can't be read.
@@ -10,17 +10,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from gateway.auth.keys import KeyRecord
-from gateway.auth.register import CreatedKey, KeyRegister
+from gateway.auth.register import CreatedKey, KeyRegister, KeyState
+from gateway.auth.terms import NewKey
 from gateway.config import read_secret
 from gateway.store.redis import Store
 
 T = TypeVar("T")
 
 
-class _NoWatcher:
+class NoWatcher:
+    """Counts no store operations."""
+
     def store_ok(self) -> None:
         """Nobody counts here."""
 
@@ -28,14 +30,30 @@ class _NoWatcher:
         """Nobody counts here."""
 
 
-def create_key(url: str, pepper_file: Path, *, name: str, tenant: str = "default") -> CreatedKey:
-    """Make a key. Its text is in the result and nowhere else: show it once."""
-    return _with_register(url, pepper_file, lambda keys: keys.create(name=name, tenant=tenant))
+def create_key(
+    url: str, pepper_file: Path, *, name: str, tenant: str = "default", **terms: Any
+) -> CreatedKey:
+    """Make a key. Its text is in the result and nowhere else: show it once.
+
+    `terms` are fields of gateway.auth.terms.Terms; pydantic's ValidationError names a wrong one.
+    """
+    new = NewKey(name=name, tenant=tenant, **terms)
+    return _with_register(url, pepper_file, lambda keys: keys.create(new))
 
 
-def list_keys(url: str, pepper_file: Path) -> list[KeyRecord]:
+def list_keys(url: str, pepper_file: Path) -> list[KeyState]:
     """All keys, oldest first."""
-    return _with_register(url, pepper_file, lambda keys: keys.list())
+    return _with_register(url, pepper_file, lambda keys: keys.all())
+
+
+def show_key(url: str, pepper_file: Path, key_id: str) -> list[KeyState]:
+    """A key by its id, a state for each text of it that works, newest first; [] if unknown."""
+    return _with_register(url, pepper_file, lambda keys: keys.show(key_id))
+
+
+def rotate_key(url: str, pepper_file: Path, key_id: str, *, overlap_s: float) -> CreatedKey | None:
+    """Give a key another text; the one before works for `overlap_s` more. None if unknown."""
+    return _with_register(url, pepper_file, lambda keys: keys.rotate(key_id, overlap_s))
 
 
 def revoke_key(url: str, pepper_file: Path, key_id: str) -> bool:
@@ -47,7 +65,7 @@ def _with_register(url: str, pepper_file: Path, call: Callable[[KeyRegister], Aw
     pepper = read_secret(pepper_file, "auth.pepper_file").encode()
 
     async def run() -> T:
-        store = Store(url, timeout_s=5.0, watcher=_NoWatcher())
+        store = Store(url, timeout_s=5.0, watcher=NoWatcher())
         try:
             return await call(KeyRegister(store, pepper, time.time))
         finally:

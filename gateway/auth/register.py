@@ -1,17 +1,51 @@
-"""The register of keys in the store: create, list, revoke, look up."""
+"""The register of keys in the store: create, list, rotate, revoke, look up.
+
+A key's record lies at the hash of its text. The index knows where: the texts of one key, newest
+first, parted by blanks. More than one works while a rotation's overlap lasts.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import math
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from gateway.auth.keys import KeyRecord, digest, hint_of, make_key
-from gateway.store.redis import Store
+from gateway.auth.terms import NewKey
+from gateway.store.redis import Store, StoreDown
 
 _KEY = "r1:key:"
 _INDEX = "r1:keys"
+USED = "r1:keys:used"
 CHANNEL = "r1:keys:revoked"
+_ATTEMPTS = 10
+
+# Changes the texts of one key, all or none of them, if nobody else did meanwhile; tells all
+# workers of each address. ARGV: id, index entry before and after, channel, number of records
+# to set, then address, record and seconds to live (0: for ever) of each, then addresses to drop.
+_CHANGE = """
+if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
+if ARGV[3] == '' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  redis.call('HDEL', KEYS[2], ARGV[1])
+else
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+end
+local at = 6
+for _ = 1, tonumber(ARGV[5]) do
+  redis.call('SET', ARGV[at], ARGV[at + 1])
+  if ARGV[at + 2] ~= '0' then redis.call('EXPIRE', ARGV[at], ARGV[at + 2]) end
+  redis.call('PUBLISH', ARGV[4], ARGV[at])
+  at = at + 3
+end
+for place = at, #ARGV do
+  redis.call('DEL', ARGV[place])
+  redis.call('PUBLISH', ARGV[4], ARGV[place])
+end
+return 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +56,14 @@ class CreatedKey:
     record: KeyRecord
 
 
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """A key as `show` and `list` tell of it. `used`: its last use, seconds since 1970."""
+
+    record: KeyRecord
+    used: int | None
+
+
 class KeyRegister:
     """Keys in the store, found by their hash. Every method raises StoreDown."""
 
@@ -30,35 +72,85 @@ class KeyRegister:
         self._pepper = pepper
         self._now = now
 
-    async def create(self, *, name: str, tenant: str) -> CreatedKey:
+    async def create(self, new: NewKey) -> CreatedKey:
         """Make a key and store its hash."""
         key = make_key(secrets.choice)
         record = KeyRecord(
             id="key_" + secrets.token_hex(8),
-            name=name,
-            tenant=tenant,
+            name=new.name,
+            tenant=new.tenant,
             created=int(self._now()),
             hint=hint_of(key),
+            terms=new.terms(),
         )
-        await self._store.put_indexed(
-            _KEY + digest(key, self._pepper), record.dump(), _INDEX, record.id
-        )
+        await self._change(record.id, (), (self.address(key),), {self.address(key): (record, 0)})
         return CreatedKey(key=key, record=record)
 
-    async def list(self) -> list[KeyRecord]:
-        """All keys, oldest first."""
-        index = await self._store.indexed(_INDEX)
-        values = await self._store.get_many(list(index.values()))
+    async def show(self, key_id: str) -> list[KeyState]:
+        """One key by its id: a state for each text that works, newest first; [] if unknown."""
+        used = await self._store.indexed(USED)
+        places = await self._places(key_id)
+        values = await self._store.get_many(list(places))
         records = [KeyRecord.load(value) for value in values if value is not None]
-        return sorted(records, key=lambda record: (record.created, record.id))
+        return [KeyState(record, _last(used, key_id)) for record in records]
+
+    async def rotate(self, key_id: str, overlap_s: float) -> CreatedKey | None:
+        """Give a key another text; the one before works for `overlap_s` more. None if unknown.
+
+        Texts that are on their way out already keep their time.
+        """
+        for _ in range(_ATTEMPTS):
+            places = await self._places(key_id)
+            values = await self._store.get_many(list(places))
+            records = {
+                place: KeyRecord.load(value)
+                for place, value in zip(places, values, strict=True)
+                if value is not None
+            }
+            if not records:
+                return None
+            now = self._now()
+            newest, current = next(iter(records.items()))
+            key = make_key(secrets.choice)
+            record = replace(current, hint=hint_of(key), retires=None)
+            writes = {self.address(key): (record, 0)}
+            kept = [place for place in records if place != newest]
+            if overlap_s > 0:
+                kept.insert(0, newest)
+                leaving = replace(current, retires=math.ceil(now + overlap_s))
+                # It stays a while longer, so that its owner is told that it has expired.
+                writes[newest] = (leaving, math.ceil(overlap_s) + 86400)
+            drops = [place for place in places if place not in kept]
+            if await self._change(key_id, places, (self.address(key), *kept), writes, drops):
+                return CreatedKey(key=key, record=record)
+        raise StoreDown("contention")
 
     async def revoke(self, key_id: str) -> bool:
         """End a key by its id, in all workers at once; False if there is none."""
-        index = await self._store.indexed(_INDEX)
-        stored_at = index.get(key_id)
-        if stored_at is None:
-            return False
-        return await self._store.drop_indexed(stored_at, _INDEX, key_id, CHANNEL)
+        for _ in range(_ATTEMPTS):
+            places = await self._places(key_id)
+            if not places:
+                return False
+            if await self._change(key_id, places, (), {}, places):
+                return True
+        raise StoreDown("contention")
+
+    async def declare(self, key_id: str, address: str, hint: str, new: NewKey) -> None:
+        """Make sure that this key exists with these terms and this text only.
+
+        Doing it again changes nothing, so that all gateways may do it.
+        """
+        for _ in range(_ATTEMPTS):
+            places = await self._places(key_id)
+            before = (await self.find(places[0])) if places else None
+            created = int(self._now()) if before is None else before.created
+            record = KeyRecord(key_id, new.name, new.tenant, created, hint, None, new.terms())
+            if before == record and places == (address,):
+                return
+            drops = [place for place in places if place != address]
+            if await self._change(key_id, places, (address,), {address: (record, 0)}, drops):
+                return
+        raise StoreDown("contention")
 
     def address(self, key: str) -> str:
         """Where a key's record lies in the store; it does not tell the key."""
@@ -68,3 +160,45 @@ class KeyRegister:
         """The record at `address`."""
         value = await self._store.get(address)
         return None if value is None else KeyRecord.load(value)
+
+    async def all(self) -> list[KeyState]:
+        """All keys, oldest first."""
+        index = await self._store.indexed(_INDEX)
+        used = await self._store.indexed(USED)
+        # The newest text of each.
+        values = await self._store.get_many([places.split(" ")[0] for places in index.values()])
+        records = [KeyRecord.load(value) for value in values if value is not None]
+        records.sort(key=lambda record: (record.created, record.id))
+        return [KeyState(record, _last(used, record.id)) for record in records]
+
+    async def _places(self, key_id: str) -> tuple[str, ...]:
+        index = await self._store.indexed(_INDEX)
+        return tuple(index.get(key_id, "").split())
+
+    async def _change(
+        self,
+        key_id: str,
+        before: Sequence[str],
+        after: Sequence[str],
+        writes: dict[str, tuple[KeyRecord, int]],
+        drops: Sequence[str] = (),
+    ) -> bool:
+        words: list[str] = [key_id, " ".join(before), " ".join(after), CHANNEL, str(len(writes))]
+        for place, (record, lives_s) in writes.items():
+            words += (place, record.dump(), str(lives_s))
+        words += drops
+        return bool(await self._store.script("keys", _CHANGE, (_INDEX, USED), words))
+
+
+def declared_id(tenant: str, name: str) -> str:
+    """The id of a key that a file declares: the same in every gateway and at every start."""
+    return "key_" + hashlib.sha256(f"{tenant}\n{name}".encode()).hexdigest()[:16]
+
+
+def declared_address(digest_hex: str) -> str:
+    """Where a key lies whose hash is known instead of its text."""
+    return _KEY + digest_hex
+
+
+def _last(used: dict[str, str], key_id: str) -> int | None:
+    return int(used[key_id]) if key_id in used else None

@@ -10,7 +10,7 @@ import orjson
 from gateway.errors import UpstreamFailed
 from gateway.protocol.reasoning import count
 from gateway.protocol.request import Asked
-from gateway.protocol.usage import Usage, with_reasoning
+from gateway.protocol.usage import Usage, with_cache_counts, with_reasoning
 from gateway.protocol.wire import ENGINE_FIELDS, drop, read_object
 
 
@@ -35,6 +35,11 @@ def translate_body(
         message = choice.get("message")
         if isinstance(message, dict):
             reasoning = message.pop("reasoning", None)
+            if reasoning is not None and not asked.thinks:
+                message["content"] = reasoning + (message.get("content") or "")
+                reasoning = None
+            if asked.heard is not None:
+                asked.heard += (reasoning or "", message.get("content") or "")
             if reasoning is not None and ids is not None and think_end is not None:
                 usage.reasoning += count(ids, think_end)
             elif reasoning is not None and isinstance(reported, dict):
@@ -45,6 +50,8 @@ def translate_body(
                 choice["logprobs"] = None
         if not asked.token_ids:
             drop(choice, ("token_ids", "prompt_token_ids", "routed_experts"))
-    if isinstance(reported, dict) and asked.api == "chat":
-        with_reasoning(reported, usage.reasoning)
+    if isinstance(reported, dict):
+        with_cache_counts(reported)
+        if asked.api == "chat":
+            with_reasoning(reported, usage.reasoning)
     return orjson.dumps(body), usage

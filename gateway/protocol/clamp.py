@@ -14,6 +14,8 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+from gateway.protocol.conversation import TEXT_PARTS
+
 # The markers that a chat template writes around a message, in tokens, and what it writes once
 # (BOS, a default system prompt, a date line, the opened think block): generous bounds.
 _TOKENS_PER_MESSAGE = 16
@@ -42,8 +44,8 @@ def prompt_token_bound(raw: bytes, body: dict[str, Any]) -> int | None:
     if any(body.get(field) for field in _WRITES_MORE):
         return None
     size = len(raw) if raw.isascii() else len(raw) * _NFC_EXPANSION
-    messages = body.get("messages")
-    if messages is None:
+    messages = body.get("messages") or body.get("input")
+    if not isinstance(messages, list):
         return size + _TOKENS_ONCE
     for message in messages:
         content = message.get("content")
@@ -67,4 +69,4 @@ def largest(max_tokens: int, prompt_tokens: int, context: int) -> int:
 
 
 def _is_not_text(part: Any) -> bool:
-    return isinstance(part, dict) and part.get("type") not in ("text", None)
+    return isinstance(part, dict) and part.get("type") not in TEXT_PARTS

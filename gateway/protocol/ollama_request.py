@@ -119,7 +119,8 @@ def _unfit(what: str, param: str) -> UpstreamUnfit:
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
-    out: dict[str, Any] = {"role": message["role"]}
+    role = message["role"]
+    out: dict[str, Any] = {"role": "system" if role == "developer" else role}
     content = message.get("content")
     if isinstance(content, list):
         out["content"], images = _parts(content)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from gateway.errors import InvalidRequest
+from gateway.protocol.fields import Api as Api
+from gateway.protocol.fields import check_fields
+from gateway.settings import Bounds
 
-Api = Literal["chat", "completions"]
+OPENAI_CHUNKS: tuple[Api, ...] = ("chat", "completions")
+"""APIs whose streams are `data:` chunks with choices, ended by `[DONE]`."""
+
+_USUAL = Bounds()
 
 # Fields of vLLM that callers may not set: each would reach past their own request.
 STRIPPED = frozenset(
@@ -29,13 +35,19 @@ STRIPPED = frozenset(
         "routed_experts_prompt_start",
         "return_token_ids",  # set by the gateway, which counts with it
         "include_reasoning",  # done by the gateway, or reasoning tokens could not be counted
+        "use_beam_search",  # many sequences in one, which no limit on `n` would count
+        "return_prompt_text",  # tell of the engine's inside
+        "return_assistant_tokens_mask",
+        "return_token_offsets",
+        "enable_response_messages",
+        "previous_input_messages",  # the engine's own form of a conversation
     }
 )
 
 
 @dataclass(slots=True)
 class Asked:
-    """What a caller asks for. `body` is as the caller sent it."""
+    """What a caller asks for. `raw` is as the caller sent it, `body` with the model's advice."""
 
     api: Api
     raw: bytes
@@ -52,56 +64,43 @@ class Asked:
     """The caller's own bound on the answer, in tokens."""
     salt: str | None = None
     """vLLM's `cache_salt`: whose blocks of the prefix cache may be used."""
+    thinks: bool = True
+    """The answer begins inside the think block, where it has one."""
+    heard: list[str] | None = None
+    """The answer's texts, collected here while someone wants to read them."""
+    sequence: int = 0
+    """The number of the next event of a streamed response."""
 
 
-def set_max_tokens(body: dict[str, Any], value: int | None) -> None:
-    """Replace the bound on the answer, under the name that both APIs of vLLM know."""
+def set_max_tokens(body: dict[str, Any], value: int | None, api: Api) -> None:
+    """Replace the bound on the answer, under the name that vLLM's API knows."""
     body.pop("max_completion_tokens", None)
+    name = "max_output_tokens" if api == "responses" else "max_tokens"
     if value is None:
-        body.pop("max_tokens", None)
+        body.pop(name, None)
     else:
-        body["max_tokens"] = value
+        body[name] = value
 
 
-def parse(raw: bytes, api: Api, *, max_depth: int) -> Asked:
+def parse(raw: bytes, api: Api, *, max_depth: int, bounds: Bounds = _USUAL) -> Asked:
     """The request in `raw`. Raises InvalidRequest, naming the field."""
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(
-            f"The body is not valid JSON: {error.msg} at character {error.pos}."
-        ) from error
-    if not isinstance(body, dict):
-        raise InvalidRequest("The body must be a JSON object.")
-    # Brackets in texts count too, so this only spares the walk; it never refuses.
-    if raw.count(b"{") + raw.count(b"[") > max_depth and _deeper_than(body, max_depth):
-        raise InvalidRequest(f"The body is nested deeper than {max_depth} levels.")
+    body = _read(raw, max_depth)
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise InvalidRequest("'model' must be the name of a model.", param="model")
-    stream = _flag(body, "stream", False)
-    options = body.get("stream_options")
-    if options is not None and not isinstance(options, dict):
-        raise InvalidRequest("'stream_options' must be an object.", param="stream_options")
-    if options is not None and not stream:
-        raise InvalidRequest(
-            "'stream_options' is only allowed when 'stream' is true.", param="stream_options"
-        )
-    _check_numbers(body)
-    if api == "chat":
-        _check_messages(body)
-    elif not isinstance(body.get("prompt"), str | list) or body["prompt"] == []:
-        raise InvalidRequest("'prompt' must be a text or a list.", param="prompt")
+    check_fields(body, api, bounds)
+    options = body.get("stream_options") or {}
+    reasoning = body.get("include_reasoning")
     return Asked(
         api=api,
         raw=raw,
         body=body,
         model=model,
-        stream=stream,
-        usage=bool(options and options.get("include_usage")),
-        reasoning=_flag(body, "include_reasoning", True),
-        token_ids=_flag(body, "return_token_ids", False),
-        max_tokens=_max_tokens(body),
+        stream=bool(body.get("stream")) and api != "count_tokens",
+        usage=bool(options.get("include_usage")) if api in OPENAI_CHUNKS else False,
+        reasoning=True if reasoning is None else bool(reasoning),
+        token_ids=bool(body.get("return_token_ids")),
+        max_tokens=_max_tokens(body, api),
     )
 
 
@@ -117,13 +116,19 @@ def prepare(
         body["temperature"] = temperature
     if top_p is not None and body.get("top_p") is None:
         body["top_p"] = top_p
+    if asked.api == "responses":
+        # The engine's memory is one replica's: what it keeps can't be found again.
+        body["store"] = False
+        return body
+    if asked.api not in OPENAI_CHUNKS:
+        return body
     if asked.stream:
         body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
     else:
         body.pop("stream_options", None)
     if asked.api == "chat":
         body["return_token_ids"] = True
-        body["messages"] = [_with_reasoning(message) for message in body["messages"]]
+        body["messages"] = [_as_engine_knows(message) for message in body["messages"]]
     else:
         # With `echo`, asking for token ids would take the prompt's text away.
         if asked.token_ids or (asked.stream and not body.get("echo")):
@@ -134,75 +139,39 @@ def prepare(
     return body
 
 
-def _with_reasoning(message: dict[str, Any]) -> dict[str, Any]:
-    """DeepSeek's clients send the field back under its own name."""
-    if "reasoning_content" not in message:
+def _as_engine_knows(message: dict[str, Any]) -> dict[str, Any]:
+    """With vLLM's name for reasoning, and with the role that R1's template knows."""
+    if message["role"] != "developer" and "reasoning_content" not in message:
         return message
     renamed = {name: value for name, value in message.items() if name != "reasoning_content"}
-    if message["reasoning_content"] is not None and message.get("reasoning") is None:
+    if message["role"] == "developer":
+        renamed["role"] = "system"
+    if message.get("reasoning_content") is not None and message.get("reasoning") is None:
         renamed["reasoning"] = message["reasoning_content"]
     return renamed
 
 
-def _max_tokens(body: dict[str, Any]) -> int | None:
-    value: int | None = body.get("max_completion_tokens")
-    if value is None:
-        value = body.get("max_tokens")
-    return value
-
-
-def _flag(body: dict[str, Any], field: str, default: bool) -> bool:
-    value = body.get(field)
-    if value is None:
-        return default
-    if not isinstance(value, bool):
-        raise InvalidRequest(f"'{field}' must be true or false.", param=field)
-    return value
-
-
-def _check_messages(body: dict[str, Any]) -> None:
-    messages = body.get("messages")
-    if not isinstance(messages, list) or not messages:
+def _read(raw: bytes, max_depth: int) -> dict[str, Any]:
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
         raise InvalidRequest(
-            "'messages' must be a list with at least one message.", param="messages"
-        )
-    for index, message in enumerate(messages):
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise InvalidRequest(
-                f"'messages[{index}]' must be an object with a 'role'.",
-                param=f"messages[{index}]",
-            )
-        content = message.get("content")
-        if content is not None and not isinstance(content, str | list):
-            raise InvalidRequest(
-                f"'messages[{index}].content' must be a text or a list of parts.",
-                param=f"messages[{index}].content",
-            )
+            f"The body is not valid JSON: {error.msg} at character {error.pos}."
+        ) from error
+    if not isinstance(body, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    # Brackets in texts count too, so this only spares the walk; it never refuses.
+    if raw.count(b"{") + raw.count(b"[") > max_depth and _deeper_than(body, max_depth):
+        raise InvalidRequest(f"The body is nested deeper than {max_depth} levels.")
+    return body
 
 
-_NUMBERS = (
-    # field, must be whole, least, most
-    ("max_tokens", True, 0, 2**31),
-    ("max_completion_tokens", True, 0, 2**31),
-    ("n", True, 1, 128),
-    ("temperature", False, 0, 2),
-    ("top_p", False, 0, 1),
-)
-
-
-def _check_numbers(body: dict[str, Any]) -> None:
-    for field, whole, low, high in _NUMBERS:
-        value = body.get(field)
-        if value is None:
-            continue
-        kinds = int if whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            what = "a whole number" if whole else "a number"
-            raise InvalidRequest(f"'{field}' must be {what}.", param=field)
-        if not low <= value <= high:
-            raise InvalidRequest(
-                f"'{field}' must lie between {low} and {high}; it is {value}.", param=field
-            )
+def _max_tokens(body: dict[str, Any], api: Api) -> int | None:
+    if api == "responses":
+        value: int | None = body.get("max_output_tokens")
+        return value
+    value = body.get("max_completion_tokens") if api == "chat" else None
+    return body.get("max_tokens") if value is None else value
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

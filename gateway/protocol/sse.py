@@ -52,6 +52,11 @@ def event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
+def named_event(name: str, data: bytes) -> bytes:
+    """One event of a stream whose events have names."""
+    return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
+
+
 def _data(block: bytes) -> bytes | None:
     if block.startswith(b"data: ") and b"\n" not in block:
         return block[6:]

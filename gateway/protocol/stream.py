@@ -19,7 +19,7 @@ from gateway.protocol import sse
 from gateway.protocol.continuation import Progress
 from gateway.protocol.reasoning import ReasoningCounter
 from gateway.protocol.request import Asked
-from gateway.protocol.usage import Usage, with_reasoning
+from gateway.protocol.usage import Usage, with_cache_counts, with_reasoning
 from gateway.protocol.wire import ENGINE_FIELDS, drop, read_chunk
 
 
@@ -120,6 +120,10 @@ class ChatStream:
             delta = choice.get("delta")
             if delta is None:
                 delta = choice["delta"] = {}
+            if not self._asked.thinks and delta.get("reasoning") is not None:
+                delta["content"] = delta.pop("reasoning") + (delta.get("content") or "")
+            if self._asked.heard is not None:
+                self._asked.heard += (delta.get("reasoning") or "", delta.get("content") or "")
             content = bool(delta.get("content") or delta.get("tool_calls")) or content
             if self.progress is not None:
                 self.progress.passed(ids, delta.get("reasoning"), delta.get("content"))
@@ -130,6 +134,7 @@ class ChatStream:
                 self._finished.add(choice.get("index", 0))
             out.extend(self._shape(choice, delta, cut))
         if usage is not None:
+            with_cache_counts(usage)
             with_reasoning(usage, self.usage.reasoning)
         if not out:
             return Piece(b"", tokens, content)
@@ -174,6 +179,7 @@ class ChatStream:
 
     def _read_usage(self, usage: dict[str, Any]) -> None:
         self.usage.read(usage)
+        with_cache_counts(usage)
         if self._counters:
             with_reasoning(usage, self.usage.reasoning)
 
@@ -231,6 +237,7 @@ class CompletionStream:
     def __init__(self, asked: Asked, model: str) -> None:
         self._asked = asked
         self._model = model
+        self._per_prompt = int(asked.body.get("n") or 1)
         self._choices = choices_of(asked)
         self._finished: set[int] = set()
         self._head: dict[str, Any] = {}
@@ -253,10 +260,16 @@ class CompletionStream:
         if not chunk["choices"]:
             if usage is not None:
                 self.usage.read(usage)
+                with_cache_counts(usage)
             return Piece(sse.event(orjson.dumps(chunk)) if self._asked.usage else b"")
         content = False
         for choice in chunk["choices"]:
             content = bool(choice.get("text")) or content
+            self.usage.completion += len(choice.get("token_ids") or ())
+            # A choice carries its prompt once; the choices of one prompt share it.
+            prompt_ids = choice.get("prompt_token_ids")
+            if prompt_ids and choice.get("index", 0) % self._per_prompt == 0:
+                self.usage.prompt += len(prompt_ids)
             if self.progress is not None:
                 self.progress.prompt = choice.get("prompt_token_ids") or self.progress.prompt
                 self.progress.passed(choice.get("token_ids") or (), None, choice.get("text"))

@@ -37,3 +37,16 @@ def with_reasoning(usage: dict[str, Any], reasoning: int) -> None:
         details = {}
         usage["completion_tokens_details"] = details
     details["reasoning_tokens"] = reasoning
+
+
+def with_cache_counts(usage: dict[str, Any]) -> None:
+    """Write DeepSeek's two fields into a usage object, in place: prompt tokens found and not."""
+    details = usage.get("prompt_tokens_details")
+    hit = (details.get("cached_tokens") or 0) if isinstance(details, dict) else 0
+    usage["prompt_cache_hit_tokens"] = hit
+    usage["prompt_cache_miss_tokens"] = max(0, (usage.get("prompt_tokens") or 0) - hit)
+
+
+def estimated_reasoning(completion: int, reasoning_chars: int, all_chars: int) -> int:
+    """Reasoning tokens of an answer whose token ids aren't known: by its share of the text."""
+    return completion * reasoning_chars // all_chars if all_chars else 0

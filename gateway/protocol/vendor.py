@@ -92,6 +92,8 @@ class VendorStream:
         reasoning, content = self._split(
             choice.get("index", 0), take_reasoning(delta), delta.pop("content", None), ended=ended
         )
+        if self._asked.heard is not None:
+            self._asked.heard += (reasoning or "", content or "")
         thought = bool(reasoning)
         if thought and not self._asked.reasoning:
             # The log-probabilities would tell the text that isn't wanted.
@@ -153,6 +155,8 @@ def vendor_body(
             splitter = ThinkSplitter(opened=opens_think)
             parts = zip(splitter.feed(content), splitter.end(), strict=True)
             reasoning, content = ("".join(part) or None for part in parts)
+        if asked.heard is not None:
+            asked.heard += (reasoning or "", content or "")
         message["content"] = content if content or reasoning else message.get("content")
         message["reasoning_content"] = reasoning if asked.reasoning else None
         if reasoning and not asked.reasoning and "logprobs" in choice:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 
 class StoreDown(Exception):
@@ -29,7 +30,9 @@ class Store:
     """Redis with `timeout_s` on each operation; every failure is a StoreDown."""
 
     def __init__(self, url: str, *, timeout_s: float, watcher: StoreWatcher) -> None:
-        self._redis: Redis = Redis.from_url(
+        # Where all connections are busy an operation waits for one: to fail at once would let
+        # a burst of requests past their limits.
+        pool: BlockingConnectionPool = BlockingConnectionPool.from_url(
             url,
             decode_responses=True,
             socket_timeout=timeout_s,
@@ -37,7 +40,10 @@ class Store:
             # One attempt: a caller waits behind this call, and the next request tries again.
             retry=Retry(NoBackoff(), 0),
             max_connections=64,
+            timeout=timeout_s,
         )
+        self._redis: Redis = Redis.from_pool(pool)
+        self._hashes: dict[str, str] = {}
         self._url = url
         self._timeout_s = timeout_s
         self._watcher = watcher
@@ -51,17 +57,6 @@ class Store:
         """Raise StoreDown unless Redis answers."""
         await self._guard("ping", lambda: self._redis.ping())
 
-    async def put_indexed(self, key: str, value: str, index: str, field: str) -> None:
-        """Set `key` to `value` and `field` of the hash `index` to `key`, both or neither."""
-
-        async def write() -> None:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.set(key, value)
-                pipe.hset(index, field, key)
-                await pipe.execute()
-
-        await self._guard("put", write)
-
     async def indexed(self, index: str) -> dict[str, str]:
         """All fields of the hash `index`."""
         fields: dict[str, str] = await self._guard("index", lambda: self._redis.hgetall(index))
@@ -74,19 +69,17 @@ class Store:
         values: list[str | None] = await self._guard("get", lambda: self._redis.mget(keys))
         return values
 
-    async def drop_indexed(self, key: str, index: str, field: str, channel: str) -> bool:
-        """Delete `key` and its index entry, and tell `channel`; False if it did not exist."""
+    async def fields(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        """All fields of the hashes at `keys`, empty where there is none."""
 
-        async def write() -> bool:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.delete(key)
-                pipe.hdel(index, field)
-                pipe.publish(channel, key)
-                deleted, _, _ = await pipe.execute()
-                return bool(deleted)
+        async def read() -> list[dict[str, str]]:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    pipe.hgetall(key)
+                return list(await pipe.execute())
 
-        dropped: bool = await self._guard("drop", write)
-        return dropped
+        found: list[dict[str, str]] = await self._guard("fields", read)
+        return found
 
     async def listen(self, channel: str, on_ready: Callable[[], None]) -> AsyncIterator[str]:
         """Messages on `channel`, for ever; StoreDown when the connection is lost.
@@ -120,15 +113,27 @@ class Store:
             await redis.aclose()
 
     async def script(
-        self, operation: str, lua: str, key: str, words: Sequence[Any], more: Sequence[str] = ()
+        self, operation: str, lua: str, keys: str | Sequence[str], words: Sequence[Any]
     ) -> Any:
-        """What a Lua script with a key (and `more` of them) gives: all in it happens at once."""
-        keys = (key, *more)
-        return await self._guard(operation, lambda: self._redis.eval(lua, len(keys), *keys, *words))
+        """What a Lua script gives: everything in it happens at once."""
+        named = (keys,) if isinstance(keys, str) else tuple(keys)
+        digest = self._hashes.get(lua)
+        if digest is None:
+            # Redis' own name for a script.
+            digest = hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest()
+            self._hashes[lua] = digest
+
+        async def run() -> Any:
+            try:
+                return await self._redis.evalsha(digest, len(named), *named, *words)
+            except NoScriptError:
+                return await self._redis.eval(lua, len(named), *named, *words)
+
+        return await self._guard(operation, run)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._redis.aclose()
+        await self._redis.aclose(close_connection_pool=True)
 
     async def _guard(self, operation: str, call: Callable[[], Awaitable[Any]]) -> Any:
         try:

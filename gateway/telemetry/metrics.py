@@ -1,8 +1,8 @@
 """The gateway's metrics: their names, and one method for each thing that happens.
 
 Label values are bounded: models and upstreams come from the configuration (`unknown` for a
-model that isn't in it), replicas that register themselves are numbered, all others are from
-fixed sets. Never a key, a prompt or a path.
+model that isn't in it), replicas that register themselves are numbered, tenants are at most 50
+and `other`, all others are from fixed sets. Never a key, a prompt or a path.
 """
 
 from __future__ import annotations
@@ -83,6 +83,12 @@ RETRY_BUDGET = Family(
     ("model",),
     across="min",
 )
+LANGUAGE = Family(
+    "r1_language_guard_total",
+    "counter",
+    "Answers that mix languages, by what was done.",
+    ("model", "action"),
+)
 RESUMES = Family(
     "r1_resumes_total",
     "counter",
@@ -111,6 +117,24 @@ STORE_DEGRADED = Family(
     "1 while a worker's last store operation failed.",
     across="max",
 )
+COST = Family(
+    "r1_cost_usd_total",
+    "counter",
+    "Cost of answers in USD, by the prices configured; the 50 largest tenants by name.",
+    ("model", "tenant"),
+)
+KEYS_EXPIRING = Family(
+    "r1_keys_expiring",
+    "gauge",
+    "Keys that expire within limits.expiring_days.",
+    across="max",
+)
+KEYS_NEAR_BUDGET = Family(
+    "r1_keys_near_budget",
+    "gauge",
+    "Keys that have spent limits.near_budget_ratio or more of a budget.",
+    across="max",
+)
 
 FAMILIES = (
     REQUESTS,
@@ -125,6 +149,7 @@ FAMILIES = (
     UPSTREAM_UP,
     BREAKER_STATE,
     RETRY_BUDGET,
+    LANGUAGE,
     RESUMES,
     REJECTIONS,
     ENDINGS,
@@ -132,6 +157,9 @@ FAMILIES = (
     AUTH_FAILURES,
     STORE_ERRORS,
     STORE_DEGRADED,
+    COST,
+    KEYS_EXPIRING,
+    KEYS_NEAR_BUDGET,
 )
 
 
@@ -216,6 +244,10 @@ class Metrics:
         """A retry was granted or refused."""
         self._meter.number(RETRY_BUDGET, model).set(ratio)
 
+    def language_mixed(self, model: str, action: str) -> None:
+        """An answer mixes languages; `action` is counted or retried."""
+        self._meter.number(LANGUAGE, model, action).add()
+
     def resumed(self, model: str, outcome: str) -> None:
         """A stream lost its model server: it was continued to its end (ok) or not."""
         self._meter.number(RESUMES, model, outcome).add()
@@ -244,3 +276,12 @@ class Metrics:
         """A store operation failed."""
         self._degraded.set(1.0)
         self._meter.number(STORE_ERRORS, operation).add()
+
+    def cost(self, model: str, tenant: str, usd: float) -> None:
+        """An answer's cost; `tenant` is a name of the largest ones, or `other`."""
+        self._meter.number(COST, model, tenant).add(usd)
+
+    def keys(self, *, expiring: int, near_budget: int) -> None:
+        """How many keys will soon stop working."""
+        self._meter.number(KEYS_EXPIRING).set(expiring)
+        self._meter.number(KEYS_NEAR_BUDGET).set(near_budget)

@@ -25,12 +25,17 @@ def conversation(body: dict[str, Any], tenant: str) -> bytes | None:
 
 
 def _beginnings(body: dict[str, Any]) -> Iterator[str]:
-    messages = body.get("messages")
+    for field in ("system", "instructions"):
+        if body.get(field):
+            yield _text(body[field])
+    messages = body.get("messages") or body.get("input") or body.get("prompt")
+    if isinstance(messages, str):
+        yield messages
     if not isinstance(messages, list):
-        if isinstance(body.get("prompt"), str):
-            yield body["prompt"]
         return
     for message in messages:
+        if not isinstance(message, dict):
+            return  # the token ids or texts of a prompt
         yield _text(message.get("content"))
         if message.get("role") == "user":
             return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import aiohttp
 import orjson
@@ -14,18 +15,23 @@ from gateway.errors import GatewayError, UpstreamError, UpstreamFailed
 from gateway.patience import Patience
 from gateway.protocol import sse
 from gateway.protocol.continuation import Progress, rest_of_request
+from gateway.protocol.usage import Usage
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.affinity import conversation
 from gateway.upstream.client import UpstreamClient, lost, read_all, read_piece
 from gateway.upstream.delivery import Delivery
 from gateway.upstream.dialects import Splitter
 from gateway.upstream.fit import FitContext
+from gateway.upstream.hedge import Hedge
+from gateway.upstream.language import LanguageGuard
 from gateway.upstream.pool import Upstream
 from gateway.upstream.visit import Visit
 
 # The longest character has four bytes, so at most three tokens can be a part of one.
 _HALF_CHARACTER = "\ufffd"
 _PARTS = 3
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,15 @@ class Question:
     body: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An answer in one piece, as the caller gets it."""
+
+    body: bytes
+    usage: Usage
+    upstream: Upstream
+
+
 class Attempt:
     """Picks an upstream and hands its answer on, once."""
 
@@ -44,12 +59,16 @@ class Attempt:
         client: UpstreamClient,
         fit: FitContext,
         metrics: Metrics,
+        language: LanguageGuard,
+        hedge: Hedge,
         *,
         make_id: Callable[[], str],
     ) -> None:
         self._client = client
         self._fit = fit
         self._metrics = metrics
+        self._language = language
+        self._hedge = hedge
         self._make_id = make_id
 
     async def __call__(self, call: Call, delivery: Delivery, tried: Sequence[Upstream]) -> None:
@@ -57,21 +76,36 @@ class Attempt:
 
         Raises GatewayError, also in the middle of a delivery: `call.delivered` tells.
         """
-        model, asked = call.model, call.asked
+        if call.asked.stream:
+            stream = partial(self._stream, call, delivery)
+            await self._visit(call, tried, stream, continuing=delivery.begun)
+            return
+        answer = await self._hedge(
+            call, tried, lambda tried: self._visit(call, tried, partial(self._whole, call))
+        )
+        call.upstream, call.usage = answer.upstream, answer.usage
+        call.delivered = True
+        await call.reply(200, answer.body)
+
+    async def _visit(
+        self,
+        call: Call,
+        tried: Sequence[Upstream],
+        ask: Callable[[Visit], Awaitable[T]],
+        *,
+        continuing: bool = False,
+    ) -> T:
+        """Choose an upstream, ask it, and have its pool know how that ended."""
+        model = call.model
         tenant = "" if call.key is None else call.key.tenant
-        visit = model.pool.visit(conversation(asked.body, tenant), tried, continuing=delivery.begun)
+        visit = model.pool.visit(
+            conversation(call.asked.body, tenant), tried, continuing=continuing
+        )
         upstream = call.upstream = visit.upstream
         call.attempts += 1
         outcome = "cancelled"
-        timeouts = model.settings.timeouts
         try:
-            async with Patience(
-                timeouts.first_byte_s if asked.stream else timeouts.total_s
-            ) as patience:
-                if asked.stream:
-                    await self._stream(call, visit, delivery, patience)
-                else:
-                    await self._whole(call, upstream)
+            answer = await ask(visit)
             outcome = "ok"
         except UpstreamError as error:
             outcome = error.outcome
@@ -83,36 +117,35 @@ class Attempt:
         finally:
             visit.end(worked=outcome == "ok")
             self._metrics.attempt(model.id, upstream.name, outcome)
+        return answer
 
-    async def _whole(self, call: Call, upstream: Upstream) -> None:
+    async def _whole(self, call: Call, visit: Visit) -> Whole:
+        upstream = visit.upstream
         question = await self._first(call, upstream)
         async with self._client.open(
             upstream, question.path, orjson.dumps(question.body), self._id(call), call
         ) as response:
             data = await read_all(response)
-        body, call.usage = upstream.dialect.whole(
-            data, call.asked, call.model.id, upstream.think_end
-        )
-        call.delivered = True
-        await call.reply(200, body)
+        body, usage = upstream.dialect.whole(data, call.asked, call.model.id, upstream.think_end)
+        await self._language.judge(call)
+        return Whole(body, usage, upstream)
 
-    async def _stream(
-        self, call: Call, visit: Visit, delivery: Delivery, patience: Patience
-    ) -> None:
+    async def _stream(self, call: Call, delivery: Delivery, visit: Visit) -> None:
         upstream = visit.upstream
-        if delivery.progress is not None and delivery.begun:
-            question = await self._rest(call, upstream, delivery, delivery.progress)
-        else:
-            question = await self._first(call, upstream)
-            delivery.begin(upstream, question.body)
-        async with self._client.open(
-            upstream, question.path, orjson.dumps(question.body), self._id(call), call
-        ) as response:
-            try:
-                await self._deliver(call, response, visit, delivery, patience)
-            except UpstreamError:
-                if not await delivery.saved():
-                    raise
+        async with Patience(call.model.settings.timeouts.first_byte_s) as patience:
+            if delivery.progress is not None and delivery.begun:
+                question = await self._rest(call, upstream, delivery, delivery.progress)
+            else:
+                question = await self._first(call, upstream)
+                delivery.begin(upstream, question.body)
+            async with self._client.open(
+                upstream, question.path, orjson.dumps(question.body), self._id(call), call
+            ) as response:
+                try:
+                    await self._deliver(call, response, visit, delivery, patience)
+                except UpstreamError:
+                    if not await delivery.saved():
+                        raise
 
     async def _deliver(
         self,
@@ -130,6 +163,7 @@ class Attempt:
                 visit.answering()
                 patience.limit(call.model.settings.timeouts.idle_s)
             patience.heard()
+        await self._language.judge(call)
         # Read to the end, so that the connection can be used again.
         await read_piece(response)
 
@@ -137,6 +171,7 @@ class Attempt:
         """The question for a whole answer."""
         settings = call.model.settings
         body = upstream.dialect.body(call.asked, upstream.model, settings.defaults)
+        self._language.listen(call)
         await self._fit(call.asked, body, upstream, settings.timeouts)
         return Question(upstream.dialect.path(call.api), body)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,11 +38,33 @@ _OVERLONG = ("maximum context length", "input length exceeds the context length"
 _IDLE_CONNECTION_S = 3.0
 
 
+# A host that is gone, or cut off, sends nothing; its kernel would have answered these.
+_PROBE_AFTER_S = 15
+_PROBE_EVERY_S = 5
+_PROBES = 3
+
+
+def make_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket whose peer's silence is noticed within half a minute, also while an answer that
+    takes minutes is waited for; `address` is one of getaddrinfo's."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_AFTER_S)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_EVERY_S)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _PROBES)
+    return made
+
+
 def make_session() -> aiohttp.ClientSession:
     """The session that all requests of a worker share. Call it inside the event loop."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=_IDLE_CONNECTION_S, ttl_dns_cache=30
+            limit=0,
+            keepalive_timeout=_IDLE_CONNECTION_S,
+            ttl_dns_cache=30,
+            socket_factory=make_socket,
         ),
         # Deadlines are set where the answer is read: only there is it known what waits.
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
@@ -104,6 +128,17 @@ class UpstreamClient:
         if not isinstance(answer.get("count"), int):
             raise _no_answer(lookup)
         return int(answer["count"])
+
+    async def count_message_tokens(
+        self, upstream: Upstream, prompt: dict[str, Any], timeouts: Timeouts
+    ) -> int:
+        """The same for a prompt in Anthropic's form."""
+        lookup = Lookup("/v1/messages/count_tokens", prompt)
+        answer = await self._ask(upstream, lookup, timeouts.connect_s + timeouts.idle_s)
+        count = answer.get("input_tokens")
+        if not isinstance(count, int):
+            raise _no_answer(lookup)
+        return count
 
     async def detokenize(self, upstream: Upstream, ids: list[int], timeout_s: float) -> str:
         """The text of tokens (vLLM's /detokenize). Raises UpstreamError."""

@@ -8,6 +8,7 @@ from gateway.call import Call
 from gateway.protocol import sse
 from gateway.protocol.continuation import Progress, Stops, stops_of, why_not
 from gateway.protocol.continued import Continued, closing
+from gateway.protocol.request import OPENAI_CHUNKS
 from gateway.protocol.stream import ContinuableStream, Piece, StreamTranslator
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.client import lost
@@ -121,5 +122,6 @@ class Delivery:
 
     async def _end(self) -> None:
         await self._call.start_stream()
-        await self._call.write(sse.DONE)
+        if self._call.api in OPENAI_CHUNKS:
+            await self._call.write(sse.DONE)
         await self._call.finish()

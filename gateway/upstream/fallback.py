@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gateway.auth.permit import may_use
 from gateway.call import Call
 from gateway.errors import (
     GatewayError,
@@ -74,5 +75,4 @@ def is_willing(settings: ModelSettings, wish: str | None) -> bool:
 
 def allowed(call: Call, model: Model) -> bool:
     """Whether the caller's key may use `model`."""
-    models = getattr(call.key, "models", None)
-    return not models or model.id in models
+    return call.key is None or may_use(call.key, model.settings)

@@ -13,6 +13,8 @@ from gateway.upstream.pool import Upstream
 
 # vLLM's own answer length for a completion that names none.
 _COMPLETION_DEFAULT = 16
+# What of a request in Anthropic's form the count of its prompt needs.
+_COUNTED = ("model", "messages", "system", "tools", "tool_choice", "chat_template_kwargs")
 
 
 class FitContext:
@@ -32,20 +34,20 @@ class FitContext:
         if context is None or wanted is None or not upstream.dialect.tokenizes:
             return
         bound = prompt_token_bound(asked.raw, body)
-        fit = decide(wanted, bound, context, may_drop=asked.api == "chat")
+        fit = decide(wanted, bound, context, may_drop=asked.api in ("chat", "responses"))
         if fit is Fit.DROP:
-            set_max_tokens(body, None)
-        elif fit is Fit.COUNT:
+            set_max_tokens(body, None, asked.api)
+        elif fit is Fit.COUNT and asked.api != "responses":
             prompt = await self._count(asked.api, body, upstream, timeouts)
             fitting = largest(wanted, prompt, context)
             if fitting < min(wanted, 1):
                 raise ContextLengthExceeded(
                     f"The prompt has {prompt} tokens and the model's context is {context} tokens: "
                     "nothing is left for an answer. Shorten the prompt.",
-                    param="messages" if asked.api == "chat" else "prompt",
+                    param="prompt" if asked.api == "completions" else "messages",
                 )
             if fitting < wanted:
-                set_max_tokens(body, fitting)
+                set_max_tokens(body, fitting, asked.api)
 
     async def _count(
         self, api: Api, body: dict[str, Any], upstream: Upstream, timeouts: Timeouts
@@ -54,6 +56,9 @@ class FitContext:
             return await self._client.count_tokens(
                 upstream, _chat_prompt(body, upstream.model), timeouts
             )
+        if api == "messages":
+            question = {name: body[name] for name in _COUNTED if body.get(name) is not None}
+            return await self._client.count_message_tokens(upstream, question, timeouts)
         most = 0
         for prompt in _prompts(body["prompt"]):
             if isinstance(prompt, list):

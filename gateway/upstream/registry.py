@@ -62,7 +62,7 @@ class Replica:
 async def read_replicas(store: Store, model: str) -> list[Replica]:
     """The replicas of `model` whose entries have not expired. Raises StoreDown."""
     key = f"r1:replicas:{model}"
-    return parse(await store.script("replicas", _READ, key, (), [f"{key}:names"]))
+    return parse(await store.script("replicas", _READ, (key, f"{key}:names"), ()))
 
 
 def parse(entries: Iterable[Sequence[str]]) -> list[Replica]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import (
+    LanguageMixed,
     UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
@@ -37,6 +38,8 @@ def wait_before_next(
             together (Brooker, "Exponential Backoff And Jitter", 2015).
         others: a healthy upstream is left that was not tried for this request.
     """
+    if isinstance(error, LanguageMixed):
+        return 0.0
     if made >= settings.attempts or not isinstance(error, _ELSEWHERE):
         return None
     if isinstance(error, UpstreamFailed) and error.code != "upstream_error" and not others:
@@ -55,10 +58,13 @@ def wait_before_next(
 
 
 def is_free(error: UpstreamError, *, others: bool, resuming: bool = False) -> bool:
-    """Whether the next attempt is no further load: nobody was reached, and another is there.
+    """Whether the next attempt draws nothing on the budget.
 
-    Nor is it to go on with an answer at another server than the one that was lost with it: what
-    that one would have done, the other does.
+    It is no further load where nobody was reached, and another is there. Nor is it to go on with an
+    answer at another server than the one that was lost with it: what that one would have done, the
+    other does. The repetition of a mixed answer was drawn already.
     """
+    if isinstance(error, LanguageMixed):
+        return True
     gone = (UpstreamUnavailable, UpstreamUnfit)
     return others and isinstance(error, (*gone, UpstreamLost) if resuming else gone)

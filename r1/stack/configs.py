@@ -45,13 +45,14 @@ def _gateway_model(
     model = catalog.resolve(name)
     aliases = list(model.aliases)
     if first:
-        aliases += [alias for alias in DEEPSEEK_NAMES if alias not in aliases]
+        aliases += [alias for alias in DEEPSEEK_NAMES if alias not in model.names]
     return {
         "id": model.id,
         "aliases": aliases,
         "context_length": model.context.served,
         "defaults": {"temperature": model.sampling.temperature, "top_p": model.sampling.top_p},
         "timeouts": {"total_s": plan.longest_answer_s},
+        **({"prices": model.prices.model_dump()} if model.prices else {}),
         "upstreams": [
             {
                 "url": f"http://127.0.0.1:{ports.serve}/{model.id}",

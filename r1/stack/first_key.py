@@ -23,7 +23,8 @@ def ensure_user_key(home: Home, ports: PortPlan) -> bool:
     url = redis_url(ports.store, home.secret_file("store.password").read_text())
     pepper = home.secret_file("pepper")
     try:
-        known = [key for key in list_keys(url, pepper) if key.name == KEY_NAME]
+        states = list_keys(url, pepper)
+        known = [state.record for state in states if state.record.name == KEY_NAME]
         if home.user_key.exists() and known:
             return False
         for key in known:

@@ -120,6 +120,16 @@ class Published(Strict):
     math_500: PositiveFloat
 
 
+class Prices(Strict):
+    """An example of what callers may be charged, in USD for a million tokens."""
+
+    input_miss: Annotated[float, Field(ge=0)]
+    """Prompt tokens that have to be worked through."""
+    input_hit: Annotated[float, Field(ge=0)]
+    """Prompt tokens from the prefix cache."""
+    output: Annotated[float, Field(ge=0)]
+
+
 class Model(Strict):
     """A model that r1 can serve."""
 
@@ -133,6 +143,8 @@ class Model(Strict):
     sampling: Sampling
     context: Context
     weights: Weights
+    prices: Prices | None = None
+    """None: the gateway counts its tokens and charges nothing."""
     published: Published | None = None
     """None for the nano models, whose card is beside their weights."""
 

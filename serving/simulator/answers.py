@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 BOS, EOS, THINK, END_THINK, USER, ASSISTANT, SYSTEM = range(7)
 FIRST_BYTE = 10
-_MARKS = {"<think>": THINK, "</think>": END_THINK}
+_MARKS = {"<think>": THINK, "</think>": END_THINK, "<｜Assistant｜>": ASSISTANT}
 _SPELLED = {token: text.encode() for text, token in _MARKS.items()}
+_MARK = re.compile("(" + "|".join(_MARKS) + ")")
 _NEWLINE = FIRST_BYTE + ord("\n")
 _NOISE_SIZE = 1 << 16
 
@@ -45,7 +46,7 @@ class Answer:
 def encode(text: str) -> list[int]:
     """Token ids of a text."""
     ids: list[int] = []
-    for part in re.split("(</?think>)", text):
+    for part in _MARK.split(text):
         mark = _MARKS.get(part)
         ids += [byte + FIRST_BYTE for byte in part.encode()] if mark is None else [mark]
     return ids
@@ -63,15 +64,24 @@ def decode(ids: Sequence[int]) -> str:
     return b"".join(map(spell, ids)).decode(errors="replace")
 
 
-def prompt_of(messages: Sequence[dict[str, Any]], *, thinking: bool = True) -> list[int]:
-    """Chat template: R1's, the think block opened, or closed at once where it is not wanted."""
+def prompt_of(
+    messages: Sequence[dict[str, Any]], *, thinking: bool = True, goes_on: bool = False
+) -> list[int]:
+    """Chat template: R1's, the think block opened, or closed at once where it is not wanted.
+
+    `goes_on`: the last message is not closed, and the answer continues it.
+    """
     ids = [BOS]
     roles = {"user": USER, "assistant": ASSISTANT}
     for message in messages:
         content = message.get("content") or ""
         if isinstance(content, list):
             content = "".join(part.get("text", "") for part in content)
-        ids += [roles.get(message["role"], SYSTEM), *encode(content.split("</think>")[-1])]
+        if message["role"] == "assistant":
+            content = content.split("</think>")[-1]
+        ids += [roles.get(message["role"], SYSTEM), *encode(content)]
+    if goes_on:
+        return ids
     return [*ids, ASSISTANT, *((THINK, _NEWLINE) if thinking else (END_THINK,))]
 
 
@@ -139,7 +149,8 @@ def _root(prompt: Sequence[int]) -> tuple[Sequence[int], int]:
     for place in range(len(prompt) - 2, 0, -1):
         if prompt[place] == ASSISTANT:
             opened = prompt[place + 1] == THINK and prompt[place + 2 : place + 3] == [_NEWLINE]
-            start = place + (3 if opened else 2)
+            closed = prompt[place + 1] == END_THINK
+            start = place + 1 + (2 if opened else closed)
             return prompt[:start], len(prompt) - start
     return prompt, 0
 

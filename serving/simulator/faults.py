@@ -48,6 +48,7 @@ class Controls(BaseModel):
     per_event: int = Field(default=1, ge=1)  # tokens in one event of a stream
     reasoning: str | None = None
     content: str | None = None
+    tool: str | None = None  # requests with tools get a call of this one; content is its arguments
     reasoning_tokens: int = Field(default=120, ge=0)
     content_tokens: int = Field(default=40, ge=0)
 

@@ -34,8 +34,15 @@ class Request:
     nonces: tuple[int, ...]
 
 
-def read(body: dict[str, Any], models: tuple[str, ...], context: int, *, chat: bool) -> Request:
-    """A request from its body; `context` is max_model_len.
+def read(
+    body: dict[str, Any],
+    models: tuple[str, ...],
+    context: int,
+    *,
+    chat: bool,
+    tool: str | None = None,
+) -> Request:
+    """A request from its body; `context` is max_model_len, `tool` is called where there are any.
 
     Raises:
         Refused: as vLLM refuses it.
@@ -45,7 +52,11 @@ def read(body: dict[str, Any], models: tuple[str, ...], context: int, *, chat: b
         raise Refused(404, "NotFoundError", f"The model `{model}` does not exist.", "model")
     if chat:
         kwargs = body.get("chat_template_kwargs") or {}
-        prompt = prompt_of(body["messages"], thinking=kwargs.get("thinking", True))
+        prompt = prompt_of(
+            body["messages"],
+            thinking=kwargs.get("thinking", True),
+            goes_on=bool(body.get("continue_final_message")),
+        )
         limit = body.get("max_completion_tokens") or body.get("max_tokens")
     else:
         given = body["prompt"]
@@ -66,6 +77,10 @@ def read(body: dict[str, Any], models: tuple[str, ...], context: int, *, chat: b
             prompt=prompt,
             wants_ids=bool(body.get("return_token_ids")),
             wants_usage=bool((body.get("stream_options") or {}).get("include_usage")),
+            logprobs=_logprobs(body, chat=chat),
+            echo=not chat and bool(body.get("echo")),
+            goes_on=bool(body.get("continue_final_message")),
+            tool=tool if body.get("tools") and body.get("tool_choice") != "none" else None,
         ),
         limit=room if limit is None else min(limit, room),
         choices=choices,
@@ -75,6 +90,13 @@ def read(body: dict[str, Any], models: tuple[str, ...], context: int, *, chat: b
         salt=body.get("cache_salt") or "",
         nonces=tuple(_nonce(body, choice) for choice in range(choices)),
     )
+
+
+def _logprobs(body: dict[str, Any], *, chat: bool) -> int | None:
+    if not chat:
+        told: int | None = body.get("logprobs")
+        return told
+    return (body.get("top_logprobs") or 0) if body.get("logprobs") else None
 
 
 def _nonce(body: dict[str, Any], choice: int) -> int:

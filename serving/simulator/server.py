@@ -16,15 +16,18 @@ from pydantic import ValidationError
 from serving.simulator.answers import BOS, answer, decode, encode, noise, prompt_of
 from serving.simulator.damage import FOREVER_S, failed, reset, strike
 from serving.simulator.faults import Controls
+from serving.simulator.forms import CHAT, COMPLETION
+from serving.simulator.messages import MESSAGES
 from serving.simulator.requests import Refused, Request, read
+from serving.simulator.responses import RESPONSES
 from serving.simulator.scheduler import Sequence
-from serving.simulator.wire import DONE, Events, usage_event, whole
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from serving.simulator.answers import Answer
     from serving.simulator.engine import Engine, Generation
+    from serving.simulator.forms import Form
     from serving.simulator.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -76,6 +79,9 @@ class Server:
         for prefix in ("", *(f"/{model}" for model in self.models)):
             app.router.add_post(prefix + "/v1/chat/completions", self._chat)
             app.router.add_post(prefix + "/v1/completions", self._completions)
+            app.router.add_post(prefix + "/v1/responses", self._responses)
+            app.router.add_post(prefix + "/v1/messages", self._messages)
+            app.router.add_post(prefix + "/v1/messages/count_tokens", self._count)
             app.router.add_post(prefix + "/tokenize", self._tokenize)
             app.router.add_post(prefix + "/detokenize", self._detokenize)
             app.router.add_get(prefix + "/v1/models", self._list)
@@ -139,17 +145,30 @@ class Server:
         counts = {"count": len(ids), "max_model_len": self._context}
         return web.json_response({**counts, "tokens": ids, "token_strs": None})
 
+    async def _count(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        count = len(prompt_of(MESSAGES.asks(body)["messages"]))
+        self.seen.tokenized += 1
+        told = {"original_input_tokens": count}
+        return web.json_response({"input_tokens": count, "context_management": told})
+
     async def _detokenize(self, request: web.Request) -> web.Response:
         body = await request.json()
         return web.json_response({"prompt": decode(body["tokens"])})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, chat=True)
+        return await self._answer(request, CHAT)
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
-        return await self._answer(request, chat=False)
+        return await self._answer(request, COMPLETION)
 
-    async def _answer(self, http: web.Request, *, chat: bool) -> web.StreamResponse:
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, RESPONSES)
+
+    async def _messages(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, MESSAGES)
+
+    async def _answer(self, http: web.Request, form: Form) -> web.StreamResponse:
         body = await http.json()
         if self._record:
             self.seen.seen.append(body)
@@ -163,7 +182,8 @@ class Server:
                 return failed(controls)
             fault = controls.fault
         try:
-            request = read(body, self.models, self._context, chat=chat)
+            asks = form.asks(body)
+            request = read(asks, self.models, self._context, chat=form.chat, tool=controls.tool)
         except Refused as refused:
             return web.json_response(refused.body, status=refused.status)
         if fault == "die":
@@ -174,8 +194,8 @@ class Server:
             if fault == "hang":
                 await asyncio.sleep(FOREVER_S)
             if request.stream:
-                return await self._stream(http, request, fault)
-            return await self._whole(http, request, fault)
+                return await self._stream(http, form, request, fault)
+            return await self._whole(http, form, request, fault)
         except (ConnectionResetError, asyncio.CancelledError):
             self.seen.aborted += 1
             raise
@@ -201,7 +221,9 @@ class Server:
         sequences = [Sequence(asked.prompt + each.ids, size, request.salt) for each in answers]
         return answers, self.engine.start(sequences, answers[0].finish)
 
-    async def _whole(self, http: web.Request, request: Request, fault: str) -> web.StreamResponse:
+    async def _whole(
+        self, http: web.Request, form: Form, request: Request, fault: str
+    ) -> web.StreamResponse:
         if fault == "garbage":
             return web.Response(text="<html>oops</html>", content_type="text/html")
         if fault == "short":
@@ -218,17 +240,19 @@ class Server:
                 await generation.fetch()
         finally:
             self.engine.abort(generation)
-        return web.json_response(whole(request.asked, answers, generation.cached))
+        return web.json_response(form.whole(request.asked, answers, generation.cached))
 
-    async def _stream(self, http: web.Request, request: Request, fault: str) -> web.StreamResponse:
+    async def _stream(
+        self, http: web.Request, form: Form, request: Request, fault: str
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(http)
         answers, generation = self._begin(request)
         try:
             await asyncio.sleep(self.controls.first_token_s)
-            events = self._events(request, answers, generation)
+            events = self._events(form, request, answers, generation)
             if fault:
-                await self._faulty(http, response, events, fault)
+                await self._faulty(http, response, form, events, fault)
                 return response
             async for some in events:
                 await response.write(b"".join(some))
@@ -238,11 +262,11 @@ class Server:
         return response
 
     async def _events(
-        self, request: Request, answers: list[Answer], generation: Generation
+        self, form: Form, request: Request, answers: list[Answer], generation: Generation
     ) -> AsyncIterator[list[bytes]]:
         """The events of a stream, as many at a time as there are."""
         asked, per_event = request.asked, self.controls.per_event
-        makers = [Events(asked, i, each, per_event) for i, each in enumerate(answers)]
+        makers = [form.events(asked, i, each, per_event) for i, each in enumerate(answers)]
         opening = [first for first in (maker.opening() for maker in makers) if first]
         if opening:
             yield opening
@@ -254,16 +278,13 @@ class Server:
                 ended += piece.last
             if made:
                 yield made
-        closing = [DONE]
-        if asked.wants_usage:
-            tokens = sum(len(each.ids) for each in answers)
-            closing.insert(0, usage_event(asked, tokens, generation.cached))
-        yield closing
+        yield form.closing(asked, answers, generation.cached)
 
     async def _faulty(
         self,
         http: web.Request,
         response: web.StreamResponse,
+        form: Form,
         events: AsyncIterator[list[bytes]],
         fault: str,
     ) -> None:
@@ -273,7 +294,7 @@ class Server:
             for each in some:
                 if sent == after and await strike(http, response, fault):
                     return
-                if fault == "no-done" and each == DONE:
+                if fault == "no-done" and form.ends(each):
                     return
                 if fault == "bytewise":
                     for byte in each:

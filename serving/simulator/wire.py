@@ -39,11 +39,18 @@ class Asked:
     prompt: list[int]
     wants_ids: bool
     wants_usage: bool
+    logprobs: int | None = None  # alternatives of each token that are told
+    echo: bool = False  # the prompt comes before the answer
+    tool: str | None = None  # the answer is a call of this tool
+    goes_on: bool = False  # the answer continues the last message
 
     @property
     def reasons(self) -> bool:
-        """Whether the answer begins inside a think block."""
-        return self.chat and THINK in self.prompt[-2:]
+        """Whether vLLM's parser takes the answer's beginning for reasoning.
+
+        It does so in a think block, and for each answer that goes on from a message.
+        """
+        return self.chat and (self.goes_on or THINK in self.prompt[-2:])
 
     def head(self) -> dict[str, Any]:
         """The first keys of every body."""
@@ -103,7 +110,10 @@ class Events:
                 b',"logprobs":null,"finish_reason":null,"stop_reason":null,'
                 b'"prompt_token_ids":null,"token_ids":null}]}\n\n'
             )
-        self._plain = not asked.wants_ids and per_event == 1
+        self._plain = (
+            not asked.wants_ids and per_event == 1 and asked.logprobs is None and asked.tool is None
+        )
+        self._called = False
         self._rest: list[int] = []
         self._first = True
 
@@ -149,12 +159,12 @@ class Events:
 
     def _one(self, part: list[int], *, last: bool) -> bytes | None:
         asked, answer = self._asked, self._answer
-        finish = answer.finish if last else None
+        finish = finish_of(asked, answer) if last else None
         ids = part if asked.wants_ids else None
         head = asked.head()
         if not asked.chat:
             choice: dict[str, Any] = {"index": self._choice, "text": self._say(part)}
-            choice |= {"logprobs": None, "finish_reason": finish}
+            choice |= {"logprobs": logprobs_of(asked, part), "finish_reason": finish}
             choice["stop_reason"] = answer.stop if last else None
             first, self._first = self._first, False
             choice["prompt_token_ids"] = asked.prompt if first and asked.wants_ids else None
@@ -162,7 +172,8 @@ class Events:
         delta = self._delta(part)
         if delta is None and not asked.wants_ids and not last:
             return None
-        choice = {"index": self._choice, "delta": delta or {}, "logprobs": None}
+        choice = {"index": self._choice, "delta": delta or {}}
+        choice["logprobs"] = logprobs_of(asked, part)
         choice["finish_reason"] = finish
         if last:
             choice["stop_reason"] = answer.stop
@@ -172,7 +183,7 @@ class Events:
     def _delta(self, part: list[int]) -> dict[str, Any] | None:
         """What vLLM's deepseek_r1 parser makes of a piece of the answer."""
         if not self._reasoning:
-            return {"content": self._say(part)}
+            return self._speak(self._say(part))
         if END_THINK not in part:
             return {"reasoning": self._say(part)}
         self._reasoning = False
@@ -180,7 +191,17 @@ class Events:
             return None
         at = part.index(END_THINK)
         before, after = self._say(part[:at]), self._say(part[at + 1 :])
-        return {"reasoning": before, "content": after or None}
+        return {"reasoning": before, **self._speak(after or None)}
+
+    def _speak(self, text: str | None) -> dict[str, Any]:
+        """Content, or arguments of the call that the answer is."""
+        if self._asked.tool is None or text is None:
+            return {"content": text}
+        if self._called:
+            return {"tool_calls": [{"index": 0, "function": {"arguments": text}}]}
+        self._called = True
+        call = tool_call(self._asked, self._choice, self._asked.tool, text)
+        return {"tool_calls": [{**call, "index": 0}]}
 
     def _say(self, ids: Sequence[int]) -> str:
         return self._text.decode(b"".join(map(spell, ids)))
@@ -219,8 +240,10 @@ def _choice(asked: Asked, place: int, answer: Answer) -> dict[str, Any]:
     if not asked.chat:
         return {
             "index": place,
-            "text": decode(answer.ids),
-            "logprobs": None,
+            "text": decode([*asked.prompt, *answer.ids] if asked.echo else answer.ids),
+            "logprobs": logprobs_of(
+                asked, [*asked.prompt, *answer.ids] if asked.echo else answer.ids
+            ),
             "finish_reason": answer.finish,
             "stop_reason": answer.stop,
             "token_ids": ids,
@@ -231,23 +254,57 @@ def _choice(asked: Asked, place: int, answer: Answer) -> dict[str, Any]:
     end = -1
     if asked.reasons:
         end = answer.ids.index(END_THINK) if END_THINK in answer.ids else len(answer.ids)
+    content = decode(answer.ids[end + 1 :]) or None
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": content if asked.tool is None else None,
+        "refusal": None,
+        "annotations": None,
+        "audio": None,
+        "function_call": None,
+    }
+    if asked.tool is not None:
+        message["tool_calls"] = [tool_call(asked, place, asked.tool, content or "")]
+    message["reasoning"] = decode(answer.ids[: max(end, 0)]) if asked.reasons else None
     return {
         "index": place,
-        "message": {
-            "role": "assistant",
-            "content": decode(answer.ids[end + 1 :]) or None,
-            "refusal": None,
-            "annotations": None,
-            "audio": None,
-            "function_call": None,
-            "reasoning": decode(answer.ids[: max(end, 0)]) if asked.reasons else None,
-        },
-        "logprobs": None,
-        "finish_reason": answer.finish,
+        "message": message,
+        "logprobs": logprobs_of(asked, answer.ids),
+        "finish_reason": finish_of(asked, answer),
         "stop_reason": answer.stop,
         "token_ids": ids,
         "routed_experts": None,
     }
+
+
+def finish_of(asked: Asked, answer: Answer) -> str:
+    """Why an answer ended; one that ends with a tool call ends because of it."""
+    return "tool_calls" if asked.tool is not None and answer.finish == "stop" else answer.finish
+
+
+def tool_call(asked: Asked, choice: int, name: str, arguments: str) -> dict[str, Any]:
+    """One call of a tool."""
+    function = {"name": name, "arguments": arguments}
+    return {"id": f"call-{asked.id}-{choice}", "type": "function", "function": function}
+
+
+def logprobs_of(asked: Asked, ids: Sequence[int]) -> dict[str, Any] | None:
+    """Log-probabilities, all of them made up, in the form of chats or of completions."""
+    if asked.logprobs is None:
+        return None
+    tokens = [decode([token]) for token in ids]
+    if not asked.chat:
+        return {
+            "text_offset": list(range(len(ids))),
+            "token_logprobs": [-0.5] * len(ids),
+            "tokens": tokens,
+            "top_logprobs": [{text: -0.5} for text in tokens],
+        }
+    content = []
+    for text in tokens:
+        told = {"token": text, "logprob": -0.5, "bytes": list(text.encode())}
+        content.append({**told, "top_logprobs": [told] * min(asked.logprobs, 1)})
+    return {"content": content}
 
 
 def refusal(message: str, kind: str, status: int, param: str | None = None) -> dict[str, Any]:

@@ -156,6 +156,8 @@ class Simulator(Process):
             step_s=0.0,
             first_token_s=0.0,
             per_event=1,
+            tool=None,
+            after=4,
             reasoning="7+5=12",
             content="\\boxed{12}",
         )
@@ -177,6 +179,7 @@ class Gateway(Process):
         retry: dict[str, Any] | None = None,
         cache: dict[str, Any] | None = None,
         like: Gateway | None = None,
+        limits: dict[str, Any] | None = None,
         pool: dict[str, Any] | None = None,
         more_models: list[dict[str, Any]] | None = None,
         discover: list[dict[str, Any]] | None = None,
@@ -217,6 +220,7 @@ class Gateway(Process):
             "discover": discover or [],
             # One attempt, where a test does not ask for more: its faults are then counted exactly.
             "retry": {"attempts": 1, **(retry or {})},
+            "limits": limits or {},
             "pool": pool or {},
             "telemetry": {"probe_interval_s": 0.5},
         }

@@ -158,3 +158,32 @@ def test_callers_who_leave_leave_nothing_behind(
     wait_for(lambda: not any(each.seen()["running"] for each in pair), "the engines' end")
     wait_for(lambda: gateway.value("r1_inflight_requests") == 0, "the gauge")
     assert gateway.value("r1_disconnects_total") >= 300
+
+
+def test_a_slow_short_call_is_asked_a_second_time(
+    folder: Path, redis: RedisServer, pair: tuple[Simulator, Simulator]
+) -> None:
+    slow, quick = pair
+    gateway = Gateway(
+        folder / "hedged",
+        redis,
+        [{"url": each.url} for each in pair],
+        model={"hedge": {"after_s": 0.2, "max_tokens": 200}},
+        pool={"affinity": False},
+        retry={"budget_reserve": 100, "budget_most": 100},
+    )
+    try:
+        slow.control(first_token_s=30)
+        attempts = []
+        while "2" not in attempts:
+            answer = gateway.post(max_tokens=200)
+            assert answer.status_code == 200
+            attempts.append(answer.headers["x-r1-attempts"])
+        wait_for(lambda: slow.seen()["running"] == 0, "the slow one to be let go")
+        assert gateway.value("r1_upstream_attempts_total", outcome="cancelled") == 1
+        # One that wants more is waited for.
+        slow.control(first_token_s=1)
+        quick.control(first_token_s=1)
+        assert gateway.post(max_tokens=201).headers["x-r1-attempts"] == "1"
+    finally:
+        gateway.end()

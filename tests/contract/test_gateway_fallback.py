@@ -84,6 +84,19 @@ def test_a_fallback_answers_and_says_so(
     assert small.last()["model"] == "small"
 
 
+def test_a_fallback_that_is_lost_ends_the_stream_as_its_own_loss(
+    gateway: Gateway, large: Simulator, small: Simulator
+) -> None:
+    large.reset()
+    small.reset()
+    large.control(status=500)
+    small.control(fault="cut", step_s=0.001)
+    answer = post(gateway, ALLOW, stream=True)
+    assert (answer.status_code, answer.headers["x-r1-model"]) == (200, "small")
+    assert "upstream_lost" in answer.text
+    assert "[DONE]" not in answer.text
+
+
 def test_only_with_permission(gateway: Gateway, large: Simulator, small: Simulator) -> None:
     small.reset()
     large.reset()

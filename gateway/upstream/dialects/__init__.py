@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gateway.protocol.request import Api, Asked
+from gateway.errors import UpstreamUnfit
+from gateway.protocol.request import OPENAI_CHUNKS, Api, Asked
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.settings import Defaults
@@ -36,6 +37,14 @@ class Facts:
 
     context_length: int | None = None
     think_end: int | None = None
+
+
+def only_chunks(asked: Asked) -> None:
+    """For servers that have chats and completions alone. Raises UpstreamUnfit."""
+    if asked.api not in OPENAI_CHUNKS:
+        raise UpstreamUnfit("The model server does not have this API.")
+    if asked.body.get("continue_final_message"):
+        raise UpstreamUnfit("The model server can't go on from a prefix.", param="messages")
 
 
 class Dialect(Protocol):

@@ -10,7 +10,8 @@ from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.protocol.vendor import VendorStream, vendor_whole
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Lookup, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
+from gateway.upstream.dialects.openai import named_as_deepseek
 
 _PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
@@ -53,7 +54,11 @@ class LlamaCpp:
         return _PATHS[api]
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
-        """With the reasoning split by the server where it knows the template."""
+        """With the reasoning split by the server where it knows the template.
+
+        Raises UpstreamUnfit.
+        """
+        only_chunks(asked)
         body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
         penalty = body.get("repetition_penalty")
         for field in _DROPPED:
@@ -64,7 +69,7 @@ class LlamaCpp:
             body["max_tokens"] = asked.max_tokens
         if asked.api == "chat":
             body["reasoning_format"] = "deepseek"
-            body["messages"] = asked.body["messages"]
+            body["messages"] = [named_as_deepseek(each) for each in body["messages"]]
         return body
 
     def splitter(self) -> Splitter:

@@ -13,7 +13,7 @@ from gateway.protocol.request import Api, Asked
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Lookup, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
 
 _PATHS: dict[Api, str] = {"chat": "/api/chat", "completions": "/api/generate"}
 _NUM_CTX = re.compile(r"^num_ctx\s+(\d+)\s*$", re.MULTILINE)
@@ -55,6 +55,7 @@ class Ollama:
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
         """In Ollama's terms. Raises UpstreamUnfit."""
+        only_chunks(asked)
         if asked.api == "chat":
             return ollama_request.chat_request(asked, served, defaults)
         return ollama_request.completion_request(asked, served, defaults)

@@ -11,7 +11,7 @@ from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.protocol.vendor import VendorStream, vendor_whole
 from gateway.settings import Defaults
-from gateway.upstream.dialects import Facts, Lookup, Splitter
+from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
 
 _PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
 
@@ -66,11 +66,12 @@ class OpenAi:
         return _PATHS[api]
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
-        """Without the fields that only vLLM knows."""
+        """Without the fields that only vLLM knows. Raises UpstreamUnfit."""
+        only_chunks(asked)
         body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
         kept = {name: value for name, value in body.items() if name in FIELDS[asked.api]}
         if asked.api == "chat":
-            kept["messages"] = [_message(each) for each in body["messages"]]
+            kept["messages"] = [named_as_deepseek(each) for each in body["messages"]]
         return kept
 
     def splitter(self) -> Splitter:
@@ -88,7 +89,7 @@ class OpenAi:
         return vendor_whole(data, asked, model, opens_think=self._opens_think)
 
 
-def _message(message: dict[str, Any]) -> dict[str, Any]:
+def named_as_deepseek(message: dict[str, Any]) -> dict[str, Any]:
     """DeepSeek's name for the reasoning of an earlier answer."""
     if "reasoning" not in message:
         return message

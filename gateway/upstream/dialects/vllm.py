@@ -6,13 +6,21 @@ from typing import Any
 
 from gateway.protocol import sse
 from gateway.protocol.answer import translate_body
+from gateway.protocol.messages import MessagesStream, read_message, read_token_count
 from gateway.protocol.request import Api, Asked, prepare
+from gateway.protocol.responses import ResponsesStream, read_response
 from gateway.protocol.stream import StreamTranslator, stream_translator
 from gateway.protocol.usage import Usage
 from gateway.settings import Defaults
 from gateway.upstream.dialects import Facts, Lookup, Splitter
 
-_PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+_PATHS: dict[Api, str] = {
+    "chat": "/v1/chat/completions",
+    "completions": "/v1/completions",
+    "responses": "/v1/responses",
+    "messages": "/v1/messages",
+    "count_tokens": "/v1/messages/count_tokens",
+}
 
 
 class Vllm:
@@ -46,23 +54,36 @@ class Vllm:
         )
 
     def path(self, api: Api) -> str:
-        """OpenAI's paths."""
+        """OpenAI's paths, and Anthropic's."""
         return _PATHS[api]
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
         """With token ids and usage asked for, which the gateway counts with."""
-        return prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
+        body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
+        # Said in the template's words already.
+        body.pop("thinking", None)
+        return body
 
     def splitter(self) -> Splitter:
         """Server-sent events."""
         return sse.EventScanner()
 
     def stream(self, asked: Asked, model: str, think_end: int | None) -> StreamTranslator:
-        """Chunks as vLLM streams them."""
+        """Chunks and events as vLLM streams them."""
+        if asked.api == "responses":
+            return ResponsesStream(asked, model)
+        if asked.api == "messages":
+            return MessagesStream(asked, model)
         return stream_translator(asked, model, think_end)
 
     def whole(
         self, data: bytes, asked: Asked, model: str, think_end: int | None
     ) -> tuple[bytes, Usage]:
         """A body as vLLM gives it."""
+        if asked.api == "responses":
+            return read_response(data, model)
+        if asked.api == "messages":
+            return read_message(data, model)
+        if asked.api == "count_tokens":
+            return read_token_count(data)
         return translate_body(data, asked, model, think_end)

@@ -27,6 +27,11 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
     (TEXT, {"prompt": "1+1=", "max_tokens": 5}),
     (TEXT, {"prompt": [20, 21, 22], "max_tokens": 5, "return_token_ids": True}),
 ]
+OTHER_APIS: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/messages", {"messages": QUESTION, "max_tokens": 500}),
+    ("/v1/messages", {"messages": QUESTION, "max_tokens": 3}),
+    ("/v1/responses", {"input": "4821 + 379", "store": False}),
+]
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     (CHAT, {"messages": QUESTION, "model": "nobody"}),
     (CHAT, {"messages": QUESTION, "max_tokens": 5000}),
@@ -74,6 +79,16 @@ class Side:
                     )
         return list(kinds)
 
+    def named(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The first event of each name in a stream whose events have names."""
+        wanted = {"model": "r1-nano", "temperature": 0, "stream": True, **body}
+        events: dict[str, Any] = {}
+        for block in self._http.post(path, json=wanted).text.split("\n\n"):
+            if block.startswith("event: "):
+                name, data = block.split("\n")
+                events.setdefault(name[7:], keys(json.loads(data.removeprefix("data: "))))
+        return events
+
 
 @pytest.fixture(scope="module")
 def real(stack: LocalStack) -> Iterator[Side]:
@@ -106,6 +121,23 @@ def test_streams(real: Side, simulated: Side, path: str, body: dict[str, Any]) -
 @pytest.mark.parametrize(("path", "body"), REFUSED)
 def test_refusals(real: Side, simulated: Side, path: str, body: dict[str, Any]) -> None:
     assert simulated.whole(path, body) == real.whole(path, body)
+
+
+@pytest.mark.parametrize(("path", "body"), OTHER_APIS)
+def test_other_apis(real: Side, simulated: Side, path: str, body: dict[str, Any]) -> None:
+    """The simulator leaves out what the gateway doesn't read, and adds nothing."""
+    assert_no_more(simulated.whole(path, body)[1], real.whole(path, body)[1])
+    assert simulated.named(path, body).keys() == real.named(path, body).keys()
+    for name, event in simulated.named(path, body).items():
+        assert_no_more(event, real.named(path, body)[name])
+
+
+def assert_no_more(ours: Any, theirs: Any) -> None:
+    """Each key of ours is one of theirs."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        assert not ours.keys() - theirs.keys()
+        for name, value in ours.items():
+            assert_no_more(value, theirs[name])
 
 
 def test_token_counts(real: Side, simulated: Side) -> None:

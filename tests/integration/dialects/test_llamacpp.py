@@ -83,6 +83,15 @@ def test_its_context_is_learned_and_kept(gateway: Gateway) -> None:
     assert answer.json()["error"]["code"] == "context_length_exceeded"
 
 
+def test_a_caller_who_leaves_ends_the_generation(gateway: Gateway, server: LlamaServer) -> None:
+    with stream(gateway, ignore_eos=True, temperature=2, max_tokens=4000) as response:
+        next(response.iter_lines())
+    slots = f"{server.url}/slots"
+    wait_for(lambda: not any(each["is_processing"] for each in HTTP.get(slots).json()), "its end")
+    longest = max(each.get("n_prompt_tokens", 0) for each in HTTP.get(slots).json())
+    assert 0 < longest < 4000, "it generated to the end"
+
+
 def test_failover_to_vllm(
     folder: Path, tmp_path: Path, modelfiles: dict[str, Path], redis: RedisServer, vllm: Simulator
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ import torch
 from tokenizers import Tokenizer
 
 from scripts.ollama import Ollama
-from serving.nano.export_gguf import TYPES, WEIGHTS
+from serving.nano.arithmetic import boxed
+from serving.nano.export_gguf import MODEL, TYPES, WEIGHTS
 from serving.nano.tokenizer import prompt
 from tests.contract.stack import (
     HTTP,
@@ -26,6 +28,7 @@ from tests.contract.stack import (
     wait_for,
 )
 from tests.integration.dialects.conftest import name_of, right, sums, user
+from tests.integration.resume.kills import Engine
 
 RETRY = {"attempts": 3, "base_s": 0.01}
 
@@ -152,6 +155,23 @@ def test_what_ollama_cannot_do_another_server_does(gateway: Gateway, vllm: Simul
     assert (alone.status_code, alone.json()["error"]["param"]) == (400, "n")
 
 
+def test_its_openai_route_is_an_openai_api(
+    full: Ollama, tmp_path: Path, redis: RedisServer
+) -> None:
+    upstream = {"url": full.url + "/v1", "dialect": "openai", "model": name_of("f32")}
+    gateway = Gateway(tmp_path / "gw", redis, [upstream], model={"context_length": 4096})
+    try:
+        assert right(gateway, "r1-nano", sums(2)) == 2
+        asked: dict[str, Any] = {"messages": user("What is 4821 + 379?"), "temperature": 0}
+        *pieces, usage = chunks(gateway, **asked, top_k=1, stream_options={"include_usage": True})
+        deltas = [choice["delta"] for piece in pieces for choice in piece["choices"]]
+        assert "".join(delta["content"] or "" for delta in deltas).strip() == "\\boxed{5200}"
+        assert "4821+379" in "".join(delta["reasoning_content"] or "" for delta in deltas)
+        assert usage["usage"]["completion_tokens"] > 60
+    finally:
+        gateway.end()
+
+
 def test_a_caller_who_leaves_ends_the_generation(gateway: Gateway) -> None:
     """Where Ollama works on one request at a time, the next one shows that the last has ended."""
     endless: dict[str, Any] = {
@@ -189,53 +209,60 @@ def test_failover_from_ollama_to_vllm_and_back(
     tmp_path: Path,
     redis: RedisServer,
 ) -> None:
-    ollama = Ollama(ollama_program, tmp_path / "home", free_port())
-    engine = Simulator(tmp_path)
-    upstreams = [
-        {"url": ollama.url, "dialect": "ollama", "model": name_of("q8_0"), "weight": 1000},
-        {"url": engine.url, "weight": 0.001},
-    ]
-    gateway = Gateway(tmp_path / "gw", redis, upstreams, retry=RETRY)
-    try:
-        # Ollama runs, but the model is not there yet: vLLM answers.
-        assert answered_by(gateway) == "127.0.0.1:" + str(engine.port)
-        ollama.create(name_of("q8_0"), modelfiles["q8_0"])
-        wait_for(lambda: answered_by(gateway) == ollama.url.removeprefix("http://"), "Ollama")
-        with stream(gateway, temperature=0) as response:
-            lines = response.iter_lines()
-            next(lines)
-            ollama.kill()
-            events = [line for line in lines if line.startswith("data: ")]
-        # Ollama has no token ids, so a cut answer can't go on elsewhere: it ends honestly.
-        assert "upstream_lost" in events[-1]
-        for _ in range(4):
-            assert gateway.post(temperature=0).status_code == 200
-            assert answered_by(gateway) == "127.0.0.1:" + str(engine.port)
-        # And the other way round.
-        ollama = Ollama(ollama_program, tmp_path / "home", int(ollama.url.rpartition(":")[2]))
-        wait_for(
-            lambda: gateway.value("r1_upstream_up", upstream=upstream_name(ollama)) == 1, "Ollama"
-        )
-        engine.child.kill()
-        engine.child.wait()
-        for question, answer in sums(2):
-            message = gateway.post(messages=user(question), temperature=0).json()["choices"][0]
-            assert str(answer) in message["message"]["content"]
-            assert message["message"]["reasoning_content"]
-    finally:
-        gateway.end()
-        ollama.end()
-        engine.end()
+    """The same weights in a real Ollama and in a real vLLM: one is killed, then the other."""
+    questions = sums(3)
+    with tempfile.TemporaryDirectory(prefix="r1-") as scratch:
+        engine = Engine(tmp_path, scratch, MODEL)
+        ollama = Ollama(ollama_program, tmp_path / "home", free_port())
+        upstreams = [
+            {"url": ollama.url, "dialect": "ollama", "model": name_of("f32"), "weight": 1000},
+            {"url": engine.url, "weight": 0.001, "model": MODEL},
+        ]
+        engine.wait_ready()
+        gateway = Gateway(tmp_path / "gw", redis, upstreams, retry=RETRY)
+        try:
+            # Ollama runs, but the model is not there yet: vLLM answers.
+            assert answered_by(gateway) == engine.url
+            by_vllm = texts(gateway, questions)
+            ollama.create(name_of("f32"), modelfiles["f32"])
+            wait_for(lambda: answered_by(gateway) == ollama.url, "Ollama")
+            assert texts(gateway, questions) == by_vllm
+            with stream(gateway, temperature=0) as response:
+                lines = response.iter_lines()
+                next(lines)
+                ollama.kill()
+                events = [line for line in lines if line.startswith("data: ")]
+            # Ollama has no token ids, so a cut answer can't go on elsewhere: it ends honestly.
+            assert "upstream_lost" in events[-1]
+            assert answered_by(gateway) == engine.url
+            assert texts(gateway, questions) == by_vllm
+            # And the other way round.
+            ollama = Ollama(ollama_program, tmp_path / "home", int(ollama.url.rpartition(":")[2]))
+            wait_for(lambda: answered_by(gateway) == ollama.url, "Ollama")
+            if engine.server.poll() is None:
+                engine.kill()
+            assert texts(gateway, questions) == by_vllm
+        finally:
+            gateway.end()
+            ollama.end()
+            if engine.server.poll() is None:
+                engine.kill()
 
 
-def upstream_name(ollama: Ollama) -> str:
-    return ollama.url.removeprefix("http://")
+def texts(gateway: Gateway, questions: list[tuple[str, int]]) -> list[tuple[str, str]]:
+    """Reasoning and content of greedy answers, which are right. Ollama trims them."""
+    said = []
+    for question, answer in questions:
+        choice = gateway.post(messages=user(question), temperature=0).json()["choices"][0]
+        message = choice["message"]
+        assert boxed(message["content"]) == answer
+        said.append((message["reasoning_content"].strip(), message["content"].strip()))
+    return said
 
 
 def answered_by(gateway: Gateway) -> str:
-    """The upstream of one more call, by the log."""
+    """The URL of the upstream that answers one more call, by the log."""
     before = len(gateway.events("request"))
     assert gateway.post(max_tokens=4, temperature=0).status_code == 200
     events = wait_for(lambda: gateway.events("request")[before:], "the request in the log")
-    name: str = events[-1]["upstream"]
-    return name
+    return "http://" + str(events[-1]["upstream"])

@@ -50,13 +50,13 @@ QUESTIONS = (
 class Engine:
     """One of vLLM's own servers, which can be killed and started again."""
 
-    def __init__(self, folder: Path, scratch: str) -> None:
+    def __init__(self, folder: Path, scratch: str, model: str = MODEL) -> None:
         """Args: `scratch` is a short path, for sockets, which a killed server leaves behind."""
         self._scratch = {"TMPDIR": scratch, "VLLM_RPC_BASE_PATH": scratch}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / f"engine-{self.port}.log"
-        told = [sys.executable, "-m", "r1", "engine-args", MODEL, "--hardware", "cpu", "--json"]
+        told = [sys.executable, "-m", "r1", "engine-args", model, "--hardware", "cpu", "--json"]
         self._derived = json.loads(subprocess.check_output(told))
         self.start()
 

@@ -72,7 +72,7 @@ class FakeStore:
 def make() -> tuple[Authenticator, FakeRegister, Clock, Watcher]:
     register, clock, watcher = FakeRegister(), Clock(), Watcher()
     cache = KeyCache(size=10, ttl_s=30, stale_s=600)
-    check = Authenticator(register, cache, watcher, clock)  # type: ignore[arg-type]
+    check = Authenticator(register, cache, watcher, clock, clock)  # type: ignore[arg-type]
     return check, register, clock, watcher
 
 

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import pytest
 
+from gateway.auth.keys import KeyRecord
+from gateway.auth.terms import Terms
 from gateway.config import ConfigError, validate
 from gateway.errors import InvalidRequest
 from gateway.settings import ModelSettings, UpstreamSettings
@@ -38,15 +40,18 @@ def test_policy_and_wish(policy: Policy, wish: str | None, willing: bool) -> Non
 
 
 def test_a_key_for_some_models_gets_answers_of_these_only() -> None:
-    def may(models: tuple[str, ...] | None, name: str) -> bool:
-        call: Any = SimpleNamespace(key=SimpleNamespace(models=models))
-        model: Any = SimpleNamespace(id=name)
+    def may(models: tuple[str, ...], name: str) -> bool:
+        key = KeyRecord("key_1", "n", "t", 0, "r1-abcd…", None, Terms(models=models))
+        call: Any = SimpleNamespace(key=key)
+        upstream = UpstreamSettings(url="http://a")
+        settings = ModelSettings(id=name, aliases=("other",), upstreams=(upstream,))
+        model: Any = SimpleNamespace(settings=settings)
         return allowed(call, model)
 
     assert may(("a", "b"), "b")
+    assert may(("other",), "b")
     assert not may(("a", "b"), "c")
     assert may((), "c")
-    assert may(None, "c")
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,7 @@ def test_a_whole_answer_without_reasoning_counts_none() -> None:
 
 class TestClamp:
     def test_the_bound_has_no_cheap_form_when_the_template_may_write_more(self) -> None:
-        asked = ask(tools=[{"type": "function"}])
+        asked = ask(tools=[{"type": "function", "function": {"name": "f"}}])
         assert prompt_token_bound(asked.raw, asked.body) is None
         picture = {"type": "image_url", "image_url": {"url": "x"}}
         asked = ask(messages=[{"role": "user", "content": [picture]}])

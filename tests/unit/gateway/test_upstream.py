@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import aiohttp
 import pytest
 
@@ -14,7 +16,7 @@ from gateway.errors import (
     UpstreamBusy,
 )
 from gateway.supervisor import restart_delay
-from gateway.upstream.client import connection_fault
+from gateway.upstream.client import connection_fault, make_socket
 
 
 def test_every_error_knows_its_place_on_the_wire() -> None:
@@ -60,3 +62,13 @@ def test_restarts_are_spaced() -> None:
     assert delays[0] == 0.1
     assert delays == sorted(delays)
     assert delays[-1] == 5.0
+
+
+def test_a_peer_that_is_cut_off_is_noticed_by_the_kernel() -> None:
+    with make_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 1))) as made:
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        idle, every, times = (
+            made.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+    assert idle + every * times <= 30

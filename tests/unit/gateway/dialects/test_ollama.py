@@ -147,8 +147,9 @@ def test_formats_tools_and_log_probabilities() -> None:
     named = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     assert body(response_format={"type": "json_object"})["format"] == "json"
     assert body(response_format=named)["format"] == schema
-    assert body(tools=[{"type": "function"}])["tools"] == [{"type": "function"}]
-    assert "tools" not in body(tools=[{"type": "function"}], tool_choice="none")
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert body(tools=tools)["tools"] == tools
+    assert "tools" not in body(tools=tools, tool_choice="none")
     assert body(logprobs=True, top_logprobs=2)["top_logprobs"] == 2
 
 
@@ -195,14 +196,19 @@ def test_tool_calls_come_back_as_openai_has_them() -> None:
     assert whole["choices"][0]["finish_reason"] == "tool_calls"
 
 
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+# Its arguments are no JSON.
+CALL = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"n": 2}, "n"),
         ({"logit_bias": {"1": 5}}, "logit_bias"),
-        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tool_choice": "required", "tools": TOOLS}, "tool_choice"),
         ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages"),
-        ({"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "messages"),
+        ({"messages": [{"role": "assistant", "tool_calls": [CALL]}]}, "messages"),
     ],
 )
 def test_what_it_cannot_do_is_said(fields: dict[str, Any], param: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -131,3 +132,9 @@ def test_a_stream_of_several_prompts_ends_with_the_last_one() -> None:
         choice = {"index": index, "text": "x", "finish_reason": "stop"}
         stream.event(orjson.dumps({"id": "a", "choices": [choice]}))
     assert stream.finished
+
+
+def test_the_language_guard_hears_the_answer() -> None:
+    request = replace(asked(stream=True), heard=[])
+    events(DIALECT, request, STREAM)
+    assert "".join(request.heard or []) == "one and onetwo"

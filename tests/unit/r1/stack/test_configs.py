@@ -61,6 +61,13 @@ def test_the_first_model_answers_to_deepseeks_names(home: Home) -> None:
     assert {"deepseek-r1", "deepseek-reasoner"} <= set(alone[0].aliases)
 
 
+def test_a_models_prices_are_handed_on(home: Home) -> None:
+    (model,) = gateway_of(home, ServedModel("deepseek-r1", None, "default")).models
+    assert (model.prices.input_miss, model.prices.output) == (0.14, 2.19)
+    (nano,) = gateway_of(home, NANO).models
+    assert (nano.prices.input_miss, nano.prices.output) == (0.0, 0.0)
+
+
 def test_no_secret_stands_in_the_configuration_itself(home: Home) -> None:
     rendered = gateway_config(
         plan(home, NANO), plan_ports(20000), home, Catalog.load(), "redis://127.0.0.1:20004/0"
