@@ -30,6 +30,7 @@ _OPERATIONAL = {
     "discovery_key_file",
     "fallback_policy",
     "fallbacks",
+    "hedge",
     "prices",
     "timeouts",
     "upstreams",

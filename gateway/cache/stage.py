@@ -23,6 +23,7 @@ from gateway.telemetry.metrics import Metrics
 _APIS = ("chat", "completions")
 # More than this is decompressed beside the event loop.
 _LARGE_BYTES = 32 * 1024
+_CLOSE_S = 2.0
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
@@ -70,7 +71,8 @@ class ResponseCache:
         """End what goes on behind; who follows elsewhere takes over."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
         await self._board.store.close()
 
     async def _pass(self, call: Call, generate: Generate, wish: Wish) -> None:
