@@ -104,14 +104,6 @@ class Pipeline:
         )
 
 
-class NoCache:
-    """No cache."""
-
-    async def __call__(self, call: Call, generate: Try) -> None:
-        """Always generate."""
-        await generate(call)
-
-
 class NoAdmission:
     """Everyone may go on at once."""
 

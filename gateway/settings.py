@@ -204,6 +204,15 @@ class RetrySettings(_Section):
     """Retries that can be saved up."""
 
 
+class HedgeSettings(_Section):
+    """Which calls are asked a second time, of another upstream, when they are slow."""
+
+    after_s: Seconds
+    """Time without an answer; one that nine of ten calls stay below is a good one."""
+    max_tokens: Annotated[int, Field(ge=1)] = 256
+    """Only calls that are not streamed and want at most this many tokens."""
+
+
 class CacheSettings(_Section):
     """The answer cache, for all models."""
 
@@ -229,15 +238,6 @@ class ModelCache(_Section):
     ttl_s: Seconds = 3600.0
     stale_s: Annotated[float, Field(ge=0)] = 600.0
     """How much longer a stale answer is given at once while one is made anew behind it."""
-
-
-class HedgeSettings(_Section):
-    """Which calls are asked a second time, of another upstream, when they are slow."""
-
-    after_s: Seconds
-    """Time without an answer; one that nine of ten calls stay below is a good one."""
-    max_tokens: Annotated[int, Field(ge=1)] = 256
-    """Only calls that are not streamed and want at most this many tokens."""
 
 
 class PoolSettings(_Section):

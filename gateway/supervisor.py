@@ -90,10 +90,12 @@ class Supervisor:
                 watcher=metrics,
                 now=time.monotonic,
             )
-            keeper = CacheKeeper(
-                Board(cache_store, lease_s=settings.cache.lease_s), Addresses(pepper)
+            board = Board(cache_store, lease_s=settings.cache.lease_s)
+            server = Server(
+                self._admin_app(store, register, board, Addresses(pepper)),
+                door,
+                max_connections=256,
             )
-            server = Server(self._admin_app(store, register, keeper), door, max_connections=256)
             serving = asyncio.create_task(server.serve())
             beside = [
                 asyncio.create_task(bootstrap.declare(register, self._declared, self._logger)),
@@ -141,7 +143,9 @@ class Supervisor:
         ledger = Ledger(store, lease_s=limits.lease_s, usage_days=limits.usage_days)
         return KeyWatch(register, ledger, limits, metrics, wall=time.time, sleep=asyncio.sleep)
 
-    def _admin_app(self, store: Store, register: KeyRegister, keeper: CacheKeeper) -> FastAPI:
+    def _admin_app(
+        self, store: Store, register: KeyRegister, board: Board, addresses: Addresses
+    ) -> FastAPI:
         key_file = self._settings.admin.key_file
         admin_key = None if key_file is None else read_secret(key_file, "admin.key_file")
         app = FastAPI(title="r1 admin", docs_url=None, redoc_url=None, openapi_url=None)
@@ -151,6 +155,7 @@ class Supervisor:
         guard = admin.admins_only(register, admin_key, time.time)
         app.include_router(admin.make_keys_router(register, guard))
         app.include_router(admin.make_usage_router(store, guard))
+        keeper = CacheKeeper(board, addresses)
         app.include_router(make_cache_router(keeper, self._cache_results, guard))
         return app
 

@@ -21,6 +21,12 @@ HEADERS = {
     "x-r1-model": ("The model that really answered.", TEXT),
     "x-r1-cache": ("Where the answer came from.", TEXT),
     "x-r1-attempts": ("Attempts at model servers.", COUNT),
+    "x-ratelimit-limit-requests": ("The key's requests a minute, if it has that limit.", COUNT),
+    "x-ratelimit-remaining-requests": ("How many of them are left.", COUNT),
+    "x-ratelimit-reset-requests": ("The time until all are there again: 12s, 1m1s.", TEXT),
+    "x-ratelimit-limit-tokens": ("The key's tokens a minute, if it has that limit.", COUNT),
+    "x-ratelimit-remaining-tokens": ("How many of them are left.", COUNT),
+    "x-ratelimit-reset-tokens": ("The time until all are there again.", TEXT),
     "openai-processing-ms": ("Milliseconds until the headers were sent.", COUNT),
 }
 ERROR_HEADERS = {

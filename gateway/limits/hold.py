@@ -15,6 +15,7 @@ from gateway.limits.ledger import Ledger, Settlement
 from gateway.limits.prices import cost
 from gateway.limits.settler import Settler
 from gateway.limits.standing import PARALLEL, Standing, too_large
+from gateway.protocol.request import OPENAI_CHUNKS
 from gateway.protocol.usage import Usage
 from gateway.store.redis import StoreDown
 
@@ -73,9 +74,12 @@ class KeyLimits:
 
     async def _reserve(self, call: Call, key: KeyRecord) -> _Held:
         asked, model = call.asked, call.model
-        guess = self._estimates.guess(
-            key.id, model.id, len(asked.raw), asked.max_tokens, _answers(call)
-        )
+        if asked.api == "count_tokens":
+            guess = Guess(0, 0, 0)
+        else:
+            guess = self._estimates.guess(
+                key.id, model.id, len(asked.raw), asked.max_tokens, _answers(call)
+            )
         refusal = too_large(key.terms, guess.prompt)
         if refusal is not None:
             raise refusal
@@ -114,7 +118,7 @@ class KeyLimits:
         model = call.model
         cached = call.cache_result in _FROM_CACHE
         usage = Usage() if cached else call.usage
-        if whole and not cached and key.terms.bounded:
+        if whole and usage.completion and key.terms.bounded:
             self._estimates.learn(key.id, model.id, len(call.asked.raw), usage, _answers(call))
         hit = min(usage.cached, usage.prompt)
         self._settler.add(
@@ -139,4 +143,5 @@ class KeyLimits:
 
 
 def _answers(call: Call) -> int:
-    return int(call.asked.body.get("n") or 1)
+    """How many answers are asked for at once."""
+    return int(call.asked.body.get("n") or 1) if call.api in OPENAI_CHUNKS else 1

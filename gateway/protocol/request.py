@@ -62,14 +62,14 @@ class Asked:
     """Send token ids (a vLLM extension that the caller asked for)."""
     max_tokens: int | None
     """The caller's own bound on the answer, in tokens."""
-    salt: str | None = None
-    """vLLM's `cache_salt`: whose blocks of the prefix cache may be used."""
     thinks: bool = True
     """The answer begins inside the think block, where it has one."""
     heard: list[str] | None = None
     """The answer's texts, collected here while someone wants to read them."""
     sequence: int = 0
     """The number of the next event of a streamed response."""
+    salt: str | None = None
+    """vLLM's `cache_salt`: whose blocks of the prefix cache may be used."""
 
 
 def set_max_tokens(body: dict[str, Any], value: int | None, api: Api) -> None:

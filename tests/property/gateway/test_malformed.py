@@ -6,10 +6,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from copy import deepcopy
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.inference import InferenceRoute
+from gateway.auth.keys import KeyRecord
 from gateway.auth.terms import Terms
 from gateway.call import Call, Message
 from gateway.errors import GatewayError, InvalidRequest
-from gateway.pipeline import NoAdmission, NoCache, Pipeline
+from gateway.limits.estimate import Estimates
+from gateway.limits.hold import KeyLimits
+from gateway.limits.leases import Leases
+from gateway.limits.settler import Settler
+from gateway.limits.standing import Standing
+from gateway.pipeline import NoAdmission, Pipeline, Try
 from gateway.protocol.advice import advise
 from gateway.protocol.request import Api, Asked, parse
 from gateway.router import Router
@@ -175,7 +178,14 @@ def ready(asked: Asked) -> None:
 
 async def anyone(authorization: str | None) -> Any:
     """Every key is good."""
-    return SimpleNamespace(id="k", tenant="t", terms=Terms())
+    return KeyRecord("k", "n", "t", 0, "r1-abcd…", None, Terms(tpm=10**9, usd_per_day=1.0))
+
+
+class Roomy:
+    """A ledger in which there is room for everything."""
+
+    async def reserve(self, *what: Any) -> Standing:
+        return Standing("ok", 0)
 
 
 class Counting(FitContext):
@@ -205,12 +215,11 @@ class Echo:
         await call.reply(200, b"{}")
 
 
-class NoLimits:
-    """Nothing is reserved."""
+class Uncached:
+    """Always generates."""
 
-    @asynccontextmanager
-    async def hold(self, call: Call) -> AsyncIterator[None]:
-        yield
+    async def __call__(self, call: Call, generate: Try) -> None:
+        await generate(call)
 
 
 class Door:
@@ -227,6 +236,7 @@ class Door:
             }
         )
         authenticate: Any = anyone
+        ledger: Any = Roomy()
         model = make_model(
             settings,
             lambda _: None,
@@ -241,8 +251,15 @@ class Door:
             authenticate=authenticate,
             router=Router([model]),
             metrics=metrics,
-            limits=NoLimits(),
-            cache=NoCache(),
+            limits=KeyLimits(
+                ledger,
+                Settler(ledger, metrics, "w", asyncio.sleep, most=1),
+                Leases(ledger, asyncio.sleep, lease_s=30.0),
+                Estimates(),
+                make_id=lambda: "id",
+                sleep=asyncio.sleep,
+            ),
+            cache=Uncached(),
             admission=NoAdmission(),
             attempt=Echo(),
         )

@@ -22,7 +22,7 @@ from gateway.limits.ledger import Settlement, Spent
 from gateway.limits.settler import OTHER, Settler
 from gateway.limits.standing import Standing, renewal, span, too_large
 from gateway.limits.watch import count_expiring, count_near
-from gateway.protocol.request import parse
+from gateway.protocol.request import Api, parse
 from gateway.protocol.usage import Usage
 from gateway.settings import ModelSettings
 from gateway.store.redis import StoreDown
@@ -122,19 +122,17 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not come to pass")
 
 
-def call(terms: Terms | None = None, body: bytes | None = None) -> Call:
+def call(terms: Terms | None = None, api: Api = "chat") -> Call:
     async def receive() -> Message:
         raise AssertionError("nothing is read")
 
     async def send(message: Message) -> None:
         raise AssertionError("nothing is sent")
 
-    made = Call(
-        {"headers": []}, receive, send, api="chat", now=lambda: 0.0, make_id=lambda: "request"
-    )
+    made = Call({"headers": []}, receive, send, api=api, now=lambda: 0.0, make_id=lambda: "request")
     made.key = KEY if terms is None else replace(KEY, terms=terms)
-    raw = body or b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":50}'
-    made.asked = parse(raw, "chat", max_depth=8)
+    raw = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":50}'
+    made.asked = parse(raw, api, max_depth=8)
     made.model = MODEL
     return made
 
@@ -189,6 +187,17 @@ async def test_an_answer_from_the_cache_costs_nothing(result: str) -> None:
     assert (settled.requests, settled.cached) == (1, 1)
     assert (settled.hit, settled.miss, settled.completion, settled.reasoning) == (0, 0, 0, 0)
     assert settled.usd == 0
+
+
+async def test_counting_a_prompts_tokens_takes_none() -> None:
+    bench, one = Bench(), call(Terms(rpm=5, tpm=1000), api="count_tokens")
+    async with bench.limits.hold(one):
+        assert bench.ledger.reserved[0][1:3] == (Guess(0, 0, 0), 0)
+    (settled,) = await bench.settled()
+    assert (settled.requests, settled.tokens) == (1, 0)
+    # An answer of no tokens teaches nothing.
+    async with bench.limits.hold(call(Terms(tpm=1000))):
+        assert bench.ledger.reserved[1][1].answer == 50
 
 
 async def test_a_failure_is_charged_what_was_generated() -> None:
