@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
-from gateway.api.admin import Guard
 from gateway.cache.manage import CacheKeeper, Kept
 from gateway.errors import StoreUnavailable
 from gateway.store.redis import StoreDown
@@ -20,10 +19,10 @@ Results = dict[str, dict[str, int]]
 def make_cache_router(
     keeper: CacheKeeper,
     results: Callable[[], Results],
-    guard: Guard,
+    allowed: Callable[[Request], Awaitable[None]],
 ) -> APIRouter:
-    """The routes, open to those whom `guard` lets pass."""
-    router = APIRouter(prefix="/admin/cache", dependencies=[Depends(guard)])
+    """The routes, open to those whom `allowed` lets pass."""
+    router = APIRouter(prefix="/admin/cache", dependencies=[Depends(allowed)])
 
     async def stats() -> dict[str, Any]:
         """Kept answers in the store, and this gateway's requests since it started, by model."""

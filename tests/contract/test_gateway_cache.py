@@ -609,6 +609,9 @@ def test_without_the_store_every_call_is_made(
             assert post(gateway, body).headers["x-r1-cache"] == "bypass"
         assert gateway.value("r1_store_errors_total", operation="cache") - failed < 10
     finally:
-        os.kill(store.pid, signal.SIGCONT) if how is signal.SIGSTOP else None
-        gateway.end()
-        store.end(signal.SIGKILL)
+        if how is signal.SIGSTOP:
+            os.kill(store.pid, signal.SIGCONT)
+        try:
+            gateway.end()
+        finally:
+            store.end(signal.SIGKILL)
