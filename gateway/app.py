@@ -94,6 +94,7 @@ async def gateway(
         draw=random.random,
     )
     router = Router([make(model) for model in settings.models])
+    limits = KeyLimits(ledger, settler, leases, Estimates(), make_id=_new_id, sleep=asyncio.sleep)
     cache = ResponseCache(
         Addresses(pepper),
         Means(
@@ -106,6 +107,7 @@ async def gateway(
         router,
         metrics,
         logger,
+        limits.charge,
     )
     async with make_session() as session:
         client = UpstreamClient(session)
@@ -116,9 +118,7 @@ async def gateway(
             authenticate=authenticate,
             router=router,
             metrics=metrics,
-            limits=KeyLimits(
-                ledger, settler, leases, Estimates(), make_id=_new_id, sleep=asyncio.sleep
-            ),
+            limits=limits,
             cache=cache,
             admission=NoAdmission(),
             attempt=Fallback(
@@ -208,13 +208,15 @@ async def _running(beside: list[Callable[[], Awaitable[None]]]) -> AsyncIterator
     async def run(one: Callable[[], Awaitable[None]]) -> None:
         await one()
 
-    tasks = [asyncio.create_task(run(one)) for one in beside]
+    tasks = {asyncio.create_task(run(one)) for one in beside}
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # A library that swallows a cancellation must not keep the worker from ending.
+        while tasks:
+            for task in tasks:
+                task.cancel()
+            _, tasks = await asyncio.wait(tasks, timeout=0.5)
 
 
 def _cache_store(settings: Settings, metrics: Metrics) -> ByteStore:

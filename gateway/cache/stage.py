@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable
 
 from gateway.auth.keys import KeyRecord
 from gateway.cache.canonical import Addresses
@@ -40,13 +41,16 @@ class ResponseCache:
         router: Router,
         metrics: Metrics,
         logger: logging.Logger,
+        charge: Callable[[Call], None],
     ) -> None:
+        """Args: `charge` has a key pay for a generation that none of its calls waited for."""
         self._addresses = addresses
         self._means = means
         self._board = means.board
         self._router = router
         self._metrics = metrics
         self._logger = logger
+        self._charge = charge
         self._flights: dict[str, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -88,10 +92,8 @@ class ResponseCache:
         if not cacheable(settings.cache.mode, call.asked.body, temperature):
             await self._pass(call, generate, wish)
             return
-        # Who lets another model answer doesn't share with those who don't.
-        variant = call.header(b"x-r1-fallback") or ""
         key = self._addresses.answer(
-            settings, _tenant(call.key), call.api, call.asked.body, variant
+            settings, _tenant(call.key), call.api, call.asked.body, _variant(call)
         )
         place = Place(key, settings.cache.ttl_s, settings.cache.stale_s)
         await self._share(place, wish, call, generate)
@@ -187,6 +189,8 @@ class ResponseCache:
         self._tasks.discard(task)
         if self._flights.get(flight.place.key) is flight:
             del self._flights[flight.place.key]
+        if flight.behind and flight.inner is not None:
+            self._charge(flight.inner)
         fault = None if task.cancelled() else task.exception()
         if fault is None and flight.behind:
             fault = flight.tape.error
@@ -215,6 +219,14 @@ class ResponseCache:
 
 def _tenant(key: KeyRecord | None) -> str:
     return "" if key is None else key.tenant
+
+
+def _variant(call: Call) -> str:
+    """Who lets another model answer, or may use others, doesn't share with those who don't."""
+    if not call.model.settings.fallbacks:
+        return ""
+    models = () if call.key is None else call.key.terms.models or ()
+    return "|".join((call.header(b"x-r1-fallback") or "", *sorted(models)))
 
 
 def _not_cached() -> NotCached:

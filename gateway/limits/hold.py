@@ -113,7 +113,14 @@ class KeyLimits:
             standing = await self._ledger.reserve(reservation, key, guess, tokens, usd)
         return standing
 
-    def _settle(self, call: Call, key: KeyRecord, held: _Held, whole: bool) -> None:
+    def charge(self, call: Call) -> None:
+        """Have the key pay for a generation beside its requests: a kept answer made anew."""
+        if call.key is not None:
+            self._settle(call, call.key, _Held(), whole=False, requests=0)
+
+    def _settle(
+        self, call: Call, key: KeyRecord, held: _Held, whole: bool, *, requests: int = 1
+    ) -> None:
         self._leases.drop(held.reservation)
         model = call.model
         cached = call.cache_result in _FROM_CACHE
@@ -126,7 +133,7 @@ class KeyLimits:
                 key=key.id,
                 tenant=key.tenant,
                 model=model.id,
-                requests=1,
+                requests=requests,
                 cached=int(cached),
                 hit=hit,
                 miss=usage.prompt - hit,

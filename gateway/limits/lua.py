@@ -212,7 +212,7 @@ for _, each in ipairs(list) do
     if each.usd > 0 then spend('r1:spent:' .. each.key, 'usd:', each.usd) end
     if each.reasoning > 0 then spend('r1:spent:' .. each.key, 'reasoning:', each.reasoning) end
   end
-  if each.requests > 0 then
+  if each.requests > 0 or each.completion > 0 then
     local usage, row = 'r1:usage:' .. day, each.key .. '\\t' .. each.tenant .. '\\t' .. each.model
     for _, kind in ipairs(kinds) do
       if each[kind] > 0 then

@@ -64,19 +64,22 @@ class Worker:
         self.redis = ByteStore(
             store.url, timeout_s=0.5, watcher=self.metrics, now=time.monotonic, pause_s=0.1
         )
+        self.charged: list[Call] = []
+        self.ahead_s = 0.0  # of the clock that tells how old answers are
         self.models = {name: a_model(name, self.metrics) for name in ("r1-nano", "r1-small")}
         self.cache = ResponseCache(
             Addresses(b"a secret"),
             Means(
                 Board(self.redis, lease_s=0.5),
                 CacheSettings(lease_s=0.5, **settings),
-                now=time.time,
+                now=lambda: time.time() + self.ahead_s,
                 draw=lambda: 0.5,
                 make_id=lambda: secrets.token_hex(12),
             ),
             Router(list(self.models.values())),
             self.metrics,
             logging.getLogger("test"),
+            self.charged.append,
         )
 
     def caller(self, generate: Generate, *, text: str = "hi", stream: bool = True) -> Caller:
@@ -341,3 +344,25 @@ async def test_nothing_is_left_of_callers_who_come_and_go(store: RedisServer) ->
                 assert engine.whole.startswith(each.text)
         await until(lambda: not here.cache._tasks | there.cache._tasks, "all flights to end")
         assert await here.keys("flight") == await here.keys("readers") == []
+
+
+async def test_making_a_stale_answer_anew_is_charged_to_the_key_that_asked(
+    store: RedisServer,
+) -> None:
+    engine = Engine(words=4)
+    engine.go()
+    async with working(store) as worker:
+        result = ""
+        while result != "hit":
+            first = worker.caller(engine)
+            await first.task
+            result = first.call.cache_result
+        assert (worker.charged, engine.runs) == ([], 1)
+        # Past the time of an answer (3,600 s), not of a stale one (600 s more).
+        worker.ahead_s = 3700
+        again = worker.caller(engine)
+        await again.task
+        assert again.call.cache_result == "stale"
+        await until(lambda: worker.charged, "the new answer")
+        (made,) = worker.charged
+        assert (made.usage.completion, made.key, engine.runs) == (4, again.call.key, 2)

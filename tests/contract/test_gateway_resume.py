@@ -46,7 +46,7 @@ def served(
         redis,
         [{"url": each.url} for each in engines],
         retry={"attempts": 3, "base_s": 0.01, "resumes": 2, "budget_reserve": 100},
-        model={"timeouts": {"idle_s": 1.5, "first_byte_s": 20}},
+        model={"timeouts": {"idle_s": 30, "first_byte_s": 30}},
         # The sick one is asked again and again.
         pool={"affinity": False, "failures": 1000, "failure_gap": 1},
     )
@@ -127,19 +127,39 @@ def test_the_rest_only_is_asked_for(served: Gateway, pair: tuple[Simulator, Simu
     assert well.last() == rest
 
 
-@pytest.mark.parametrize("fault", ["reset", "stall"])
-def test_both_die_and_the_first_comes_back(
-    served: Gateway, pair: tuple[Simulator, Simulator], fault: str
+def test_an_answer_is_continued_so_many_times(
+    served: Gateway, pair: tuple[Simulator, Simulator]
 ) -> None:
-    """The second cut is in what was continued; silence counts as death."""
+    """Each cut but the first is in what was continued."""
     for each in pair:
-        each.control(fault=fault, after=20)
+        each.control(fault="reset", after=20)
     heard = ask(served)
     assert heard.error is not None
     assert not heard.done
     assert REASONING.startswith(heard.reasoning)
     # Resumed twice: the opening event has no token, and half a character may wait at each cut.
     assert 55 <= len(heard.reasoning.encode()) <= 59
+
+
+def test_silence_counts_as_death(
+    folder: Path, redis: RedisServer, pair: tuple[Simulator, Simulator]
+) -> None:
+    gateway = Gateway(
+        folder / "silence",
+        redis,
+        [{"url": each.url} for each in pair],
+        retry={"attempts": 3, "base_s": 0.01},
+        model={"timeouts": {"idle_s": 1, "first_byte_s": 30}},
+        pool={"affinity": False},
+    )
+    try:
+        sick, _ = pair
+        sick.control(fault="stall", after=20)
+        while gateway.value("r1_resumes_total", outcome="ok") == 0:
+            heard = ask(gateway)
+            assert (heard.reasoning, heard.content, heard.done) == (REASONING, CONTENT, True)
+    finally:
+        gateway.end()
 
 
 def test_stop_texts_across_the_cut(served: Gateway, pair: tuple[Simulator, Simulator]) -> None:
