@@ -32,9 +32,10 @@ from gateway.limits.hold import KeyLimits
 from gateway.limits.leases import Leases
 from gateway.limits.ledger import Ledger
 from gateway.limits.settler import Settler
+from gateway.model_settings import ModelSettings, UpstreamSettings
 from gateway.pipeline import NoAdmission, Pipeline
 from gateway.router import Router
-from gateway.settings import ModelSettings, Settings, UpstreamSettings
+from gateway.settings import Settings
 from gateway.store.bytes import ByteStore
 from gateway.store.redis import Store
 from gateway.telemetry.metrics import Metrics

@@ -8,44 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
-
-
-def http_url(value: str) -> str:
-    """The URL without a slash at its end. Raises ValueError."""
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be a URL such as http://127.0.0.1:8000/r1-nano")
-    if parts.username or parts.password:
-        raise ValueError("must not carry a user name or password; use key_file")
-    return value.rstrip("/")
+from gateway.model_settings import DiscoverSettings, ModelSettings
+from gateway.settings_types import Port, RedisUrl, Seconds, Section
 
 
-def _redis_url(value: str) -> str:
-    if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be a URL such as redis://127.0.0.1:6380/0")
-    return value
-
-
-def _off(value: object) -> object:
-    """YAML reads a bare `off` as false."""
-    return "off" if value is False else value
-
-
-HttpUrl = Annotated[str, AfterValidator(http_url)]
-RedisUrl = Annotated[str, AfterValidator(_redis_url)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Listen(_Section):
+class Listen(Section):
     """The API port and what holds for each request on it."""
 
     host: str = "127.0.0.1"
@@ -67,7 +37,7 @@ class Listen(_Section):
     """After that: how long running answers may take to finish."""
 
 
-class Admin(_Section):
+class Admin(Section):
     """The port for operators: health, metrics, keys."""
 
     host: str = "127.0.0.1"
@@ -76,7 +46,7 @@ class Admin(_Section):
     """File with the admin key. Without it `/admin/…` is closed."""
 
 
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """Redis. `url` holds keys, limits, budgets and usage, `cache_url` the answer cache.
 
     Without a `cache_url` both share one Redis. Answers may be evicted at any time; keys may not.
@@ -87,7 +57,7 @@ class StoreSettings(_Section):
     timeout_s: Seconds = 0.5
 
 
-class Auth(_Section):
+class Auth(Section):
     """How keys are checked."""
 
     pepper_file: Path
@@ -101,7 +71,7 @@ class Auth(_Section):
     """File that declares keys (YAML); they are made at the start if they aren't there."""
 
 
-class LimitSettings(_Section):
+class LimitSettings(Section):
     """Limits and budgets of keys, and the usage that is kept."""
 
     lease_s: Annotated[float, Field(ge=0.5, le=3600)] = 30.0
@@ -116,25 +86,7 @@ class LimitSettings(_Section):
     """How often expiring keys and those near their budget are counted."""
 
 
-class Prices(_Section):
-    """Prices in USD for a million tokens."""
-
-    input_miss: Annotated[float, Field(ge=0, le=10**6)] = 0.0
-    """Prompt tokens that had to be worked through."""
-    input_hit: Annotated[float, Field(ge=0, le=10**6)] | None = None
-    """Prompt tokens from the engine's prefix cache; as `input_miss` when not given."""
-    output: Annotated[float, Field(ge=0, le=10**6)] = 0.0
-    """Tokens of the answer, reasoning included."""
-
-
-class Defaults(_Section):
-    """Sampling parameters for callers who give none."""
-
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-
-
-class Bounds(_Section):
+class Bounds(Section):
     """How many and how long the parts of a request may be; one that has more gets 400."""
 
     messages: Annotated[int, Field(ge=1)] = 4096
@@ -154,38 +106,7 @@ class Bounds(_Section):
     """Alternatives of one token, in `logprobs`, `top_logprobs` and `prompt_logprobs`."""
 
 
-class Advice(_Section):
-    """What is done to requests for a model because of how it was trained. Chat APIs only."""
-
-    system_prompt: Annotated[Literal["passed", "folded", "off"], BeforeValidator(_off)] = "passed"
-    """`folded`: moved to the front of the first user message; `off`: left out."""
-    boxed: Annotated[Literal["off", "math", "always"], BeforeValidator(_off)] = "off"
-    """Ask for the final answer in a box: `math` when the question looks like mathematics."""
-    force_think: bool = False
-    """Begin the answer with `<think>`, for upstreams whose chat template does not."""
-    thinking: Literal["always", "switched"] = "always"
-    """`switched`: the chat template can turn thinking off (`thinking`, `enable_thinking`)."""
-    echoed_reasoning: Literal["accept", "refuse"] = "accept"
-    """`reasoning_content` in earlier messages; DeepSeek's API refuses it with 400."""
-    language_guard: Annotated[Literal["off", "count", "retry"], BeforeValidator(_off)] = "off"
-    """Answers in a script that the prompt does not use: count them; ask once more."""
-    language_share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """Share of an answer's words in such a script from which on it counts as mixed."""
-
-
-class Timeouts(_Section):
-    """Bounds on one attempt at an upstream."""
-
-    connect_s: Seconds = 5.0
-    first_byte_s: Seconds = 600.0
-    """To the first piece of a streamed answer, queueing and prefill included."""
-    idle_s: Seconds = 120.0
-    """Longest silence inside a streamed answer."""
-    total_s: Seconds = 5400.0
-    """The longest answer: 32k tokens at a loaded 164 ms a token take 88 minutes."""
-
-
-class RetrySettings(_Section):
+class RetrySettings(Section):
     """Attempts at upstreams after one that failed before the first byte of an answer."""
 
     attempts: Annotated[int, Field(ge=1, le=10)] = 3
@@ -204,16 +125,7 @@ class RetrySettings(_Section):
     """Retries that can be saved up."""
 
 
-class HedgeSettings(_Section):
-    """Which calls are asked a second time, of another upstream, when they are slow."""
-
-    after_s: Seconds
-    """Time without an answer; one that nine of ten calls stay below is a good one."""
-    max_tokens: Annotated[int, Field(ge=1)] = 256
-    """Only calls that are not streamed and want at most this many tokens."""
-
-
-class CacheSettings(_Section):
+class CacheSettings(Section):
     """The answer cache, for all models."""
 
     lease_s: Seconds = 3.0
@@ -228,19 +140,7 @@ class CacheSettings(_Section):
     """How long an `Idempotency-Key` stands for its answer."""
 
 
-class ModelCache(_Section):
-    """Which answers of a model are kept and shared, and for how long."""
-
-    mode: Literal["off", "deterministic", "always"] = "deterministic"
-    """`deterministic`: at temperature 0 or with a seed; `always`: sampled ones too."""
-    shared: bool = False
-    """Tenants share answers, and blocks of the engine's prefix cache."""
-    ttl_s: Seconds = 3600.0
-    stale_s: Annotated[float, Field(ge=0)] = 600.0
-    """How much longer a stale answer is given at once while one is made anew behind it."""
-
-
-class PoolSettings(_Section):
+class PoolSettings(Section):
     """How requests are spread over a model's upstreams, and when one of them is left alone.
 
     Each worker goes by its own requests and their ends; what is said of requests in flight is
@@ -269,71 +169,7 @@ class PoolSettings(_Section):
     """How often the registry of replicas is read."""
 
 
-class UpstreamSettings(_Section):
-    """One model server."""
-
-    url: HttpUrl
-    """Base URL; `/v1/chat/completions` is added below it."""
-    dialect: Literal["vllm", "openai", "llamacpp", "ollama"] = "vllm"
-    opens_think: bool = False
-    """Its chat template opens `<think>` in the prompt and it leaves the marks in the text: all up
-    to `</think>` is reasoning. Not needed where it splits the reasoning by itself."""
-    weight: Annotated[float, Field(gt=0)] = 1.0
-    model: str | None = None
-    """Name of the model at this upstream, when it differs from the id."""
-    key_file: Path | None = None
-    """File with the engine key, sent as `Authorization: Bearer`."""
-
-    @property
-    def name(self) -> str:
-        """Short name for metrics and logs: host, port and path."""
-        parts = urlsplit(self.url)
-        return parts.netloc + parts.path
-
-
-class ModelSettings(_Section):
-    """One model: its names, its upstreams and how it is asked."""
-
-    id: Annotated[str, Field(min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")]
-    aliases: tuple[str, ...] = ()
-    context_length: Annotated[int, Field(ge=1)] | None = None
-    """Prompt and answer together, in tokens. Learned from the upstream when not given."""
-    think_end_token_id: Annotated[int, Field(ge=0)] | None = None
-    """Token id of `</think>`. Learned from the upstream when not given."""
-    revision: str | None = None
-    """Of the weights and adapters. With a new one, answers of the old one are not given again."""
-    cache: ModelCache = ModelCache()
-    defaults: Defaults = Defaults()
-    advice: Advice = Advice()
-    timeouts: Timeouts = Timeouts()
-    prices: Prices = Prices()
-    """What its tokens cost; nothing when not given."""
-    upstreams: Annotated[tuple[UpstreamSettings, ...], Field(min_length=1)]
-    """The model servers; with `discovery: registry` those that are asked while no replica is
-    ready, such as the URL that wakes a model from zero."""
-    discovery: Literal["static", "registry"] = "static"
-    """Whether replicas that register themselves in the store are asked directly."""
-    discovery_key_file: Path | None = None
-    """File with the engine key of these replicas."""
-    hedge: HedgeSettings | None = None
-    """Ask short calls a second time when they are slow, within the retry budget."""
-    fallbacks: tuple[str, ...] = ()
-    """Ids of models that may answer, in this order, while this one can't."""
-    fallback_policy: Literal["never", "caller", "always"] = "caller"
-    """Whether they may: only if the caller says `x-r1-fallback: allow`, or unless he forbids it."""
-
-
-class DiscoverSettings(_Section):
-    """An Ollama whose models all become models here, under the names they have there."""
-
-    url: HttpUrl
-    key_file: Path | None = None
-    """File with a key for it, sent as `Authorization: Bearer`."""
-    defaults: Defaults = Defaults()
-    timeouts: Timeouts = Timeouts()
-
-
-class Telemetry(_Section):
+class Telemetry(Section):
     """Logs."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -341,7 +177,7 @@ class Telemetry(_Section):
     """How often each upstream's health is looked at."""
 
 
-class Settings(_Section):
+class Settings(Section):
     """The whole configuration."""
 
     listen: Listen = Listen()

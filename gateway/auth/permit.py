@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.auth.keys import KeyRecord
 from gateway.auth.terms import Scope
 from gateway.errors import Forbidden
-from gateway.settings import ModelSettings
+from gateway.model_settings import ModelSettings
 
 
 def require_scope(key: KeyRecord, scope: Scope) -> None:

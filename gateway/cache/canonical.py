@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
+from gateway.model_settings import ModelSettings
 from gateway.protocol.request import Api
-from gateway.settings import ModelSettings
 
 PREFIX = "r1:cache:"
 _SHARED = "shared"

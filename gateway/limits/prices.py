@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from gateway.model_settings import Prices
 from gateway.protocol.usage import Usage
-from gateway.settings import Prices
 
 NANO = 10**9
 

@@ -11,11 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 from gateway.errors import InvalidRequest
+from gateway.model_settings import Advice
 from gateway.protocol.conversation import TEXT_PARTS
 from gateway.protocol.prefix import ASSISTANT, CLOSE, OPEN, complete_prefix, force_think, goes_on
 from gateway.protocol.request import Asked
 from gateway.protocol.thinking import apply_thinking, is_off
-from gateway.settings import Advice
 
 BOXED = "Please reason step by step, and put your final answer within \\boxed{}."
 

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from gateway.errors import UpstreamUnfit
+from gateway.model_settings import Defaults
 from gateway.protocol.request import Asked
-from gateway.settings import Defaults
 
 # Ours, Ollama's, and whether it has to be whole: Ollama answers 500 to a wrong type.
 _OPTIONS = (

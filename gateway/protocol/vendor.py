@@ -14,7 +14,8 @@ import orjson
 from gateway.errors import UpstreamFailed
 from gateway.protocol import sse
 from gateway.protocol.request import Asked
-from gateway.protocol.stream import Piece, choices_of
+from gateway.protocol.stream import Piece
+from gateway.protocol.text_stream import choices_of
 from gateway.protocol.think import ThinkSplitter
 from gateway.protocol.usage import Usage
 from gateway.protocol.wire import drop, read_chunk, read_object

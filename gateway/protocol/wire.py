@@ -67,3 +67,8 @@ def drop(target: dict[str, Any], fields: tuple[str, ...]) -> None:
     """Remove fields, where they are there."""
     for field in fields:
         target.pop(field, None)
+
+
+def head_of(chunk: dict[str, Any]) -> dict[str, Any]:
+    """What all chunks of one answer begin with."""
+    return {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}

@@ -18,9 +18,10 @@ from gateway.protocol.continuation import Progress, rest_of_request
 from gateway.protocol.usage import Usage
 from gateway.telemetry.metrics import Metrics
 from gateway.upstream.affinity import conversation
-from gateway.upstream.client import UpstreamClient, lost, read_all, read_piece
+from gateway.upstream.client import UpstreamClient, read_all, read_piece
 from gateway.upstream.delivery import Delivery
 from gateway.upstream.dialects import Splitter
+from gateway.upstream.faults import lost
 from gateway.upstream.fit import FitContext
 from gateway.upstream.hedge import Hedge
 from gateway.upstream.language import LanguageGuard

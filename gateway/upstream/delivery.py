@@ -11,7 +11,7 @@ from gateway.protocol.continued import Continued, closing
 from gateway.protocol.request import OPENAI_CHUNKS
 from gateway.protocol.stream import ContinuableStream, Piece, StreamTranslator
 from gateway.telemetry.metrics import Metrics
-from gateway.upstream.client import lost
+from gateway.upstream.faults import lost
 from gateway.upstream.pool import Upstream
 from gateway.upstream.pulse import Pulse
 

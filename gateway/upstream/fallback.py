@@ -16,8 +16,8 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gateway.model_settings import ModelSettings
 from gateway.pipeline import Try
-from gateway.settings import ModelSettings
 from gateway.upstream.pool import Model
 
 _HEADER = "x-r1-fallback"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.errors import ContextLengthExceeded
+from gateway.model_settings import Timeouts
 from gateway.protocol.clamp import Fit, decide, largest, prompt_token_bound
 from gateway.protocol.request import Api, Asked, set_max_tokens
-from gateway.settings import Timeouts
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.pool import Upstream
 

@@ -14,8 +14,8 @@ from functools import partial
 from typing import TypeVar
 
 from gateway.call import Call
+from gateway.model_settings import HedgeSettings
 from gateway.protocol.request import Asked
-from gateway.settings import HedgeSettings
 from gateway.upstream.budget import RetryBudget
 from gateway.upstream.pool import Upstream
 

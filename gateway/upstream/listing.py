@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from pydantic import ValidationError
 
 from gateway.errors import UpstreamError
+from gateway.model_settings import DiscoverSettings, ModelSettings, UpstreamSettings
 from gateway.router import Router
-from gateway.settings import DiscoverSettings, ModelSettings, UpstreamSettings
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.dialects.ollama import LATEST, models
 from gateway.upstream.pool import Model

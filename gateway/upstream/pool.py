@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from gateway.errors import UpstreamBusy, UpstreamError, UpstreamUnavailable
-from gateway.settings import ModelSettings, PoolSettings, UpstreamSettings
+from gateway.model_settings import ModelSettings, UpstreamSettings
+from gateway.settings import PoolSettings
 from gateway.upstream.balance import at_home, least_of_two, ramp
 from gateway.upstream.breaker import Breaker, State
 from gateway.upstream.dialects import Dialect

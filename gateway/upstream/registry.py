@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from gateway.settings import http_url
+from gateway.settings_types import http_url
 from gateway.store.redis import Store
 
 # Names are given here, so that a replica has the same one in all workers of all gateways: the

@@ -47,11 +47,12 @@ class Retry:
                 await self._attempt(call, delivery, tried)
                 break
             except UpstreamError as error:
-                if delivery.begun and delivery.tokens > before:
+                moving = delivery.begun and delivery.tokens > before
+                if moving:
                     # The answer went on: what failed earlier is forgotten.
                     tried.clear()
                     delivery.resumes += 1
-                if not await self._again(call, delivery, error, tried):
+                if not await self._again(call, delivery, error, tried, moving=moving):
                     if call.delivered:
                         outcome = "failed" if delivery.begun else "refused"
                         self._metrics.resumed(model.id, outcome)
@@ -61,11 +62,19 @@ class Retry:
             self._metrics.resumed(model.id, "ok")
 
     async def _again(
-        self, call: Call, delivery: Delivery, error: UpstreamError, tried: list[Upstream]
+        self,
+        call: Call,
+        delivery: Delivery,
+        error: UpstreamError,
+        tried: list[Upstream],
+        *,
+        moving: bool,
     ) -> bool:
-        """Wait for the next attempt; False if there is to be none."""
-        resuming = delivery.begun
-        if call.delivered and not resuming:
+        """Wait for the next attempt; False if there is to be none.
+
+        `moving`: the answer went on in the last one, and has to go on elsewhere.
+        """
+        if call.delivered and not delivery.begun:
             return False
         if delivery.resumes > self._settings.resumes:
             return False
@@ -78,7 +87,7 @@ class Retry:
                 # The attempts that could help were made: the client's own would multiply them.
                 error.retry = False
             return False
-        free = is_free(error, others=others, resuming=resuming)
+        free = is_free(error, others=others, moving=moving)
         if not free and not await self._budget.take(call.model.id):
             error.retry = False
             return False

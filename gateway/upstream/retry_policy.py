@@ -57,14 +57,14 @@ def wait_before_next(
     return wait
 
 
-def is_free(error: UpstreamError, *, others: bool, resuming: bool = False) -> bool:
+def is_free(error: UpstreamError, *, others: bool, moving: bool = False) -> bool:
     """Whether the next attempt draws nothing on the budget.
 
     It is no further load where nobody was reached, and another is there. Nor is it to go on with an
-    answer at another server than the one that was lost with it: what that one would have done, the
-    other does. The repetition of a mixed answer was drawn already.
+    answer that was `moving` at another server than the one that was lost with it: what that one
+    would have done, the other does. (When an engine dies, all its answers move at once.) The
+    repetition of a mixed answer was drawn already.
     """
     if isinstance(error, LanguageMixed):
         return True
-    gone = (UpstreamUnavailable, UpstreamUnfit)
-    return others and isinstance(error, (*gone, UpstreamLost) if resuming else gone)
+    return others and (moving or isinstance(error, UpstreamUnavailable | UpstreamUnfit))

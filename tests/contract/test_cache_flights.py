@@ -23,11 +23,12 @@ from gateway.cache.stage import ResponseCache
 from gateway.call import Call, Message
 from gateway.errors import ClientDisconnected, UpstreamError, UpstreamFailed, UpstreamTimeout
 from gateway.guard import Guard
+from gateway.model_settings import ModelSettings
 from gateway.protocol import sse
 from gateway.protocol.request import parse
 from gateway.protocol.usage import Usage
 from gateway.router import Router
-from gateway.settings import CacheSettings, ModelSettings, PoolSettings
+from gateway.settings import CacheSettings, PoolSettings
 from gateway.store.bytes import ByteStore
 from gateway.telemetry.families import Meter
 from gateway.telemetry.metrics import Metrics

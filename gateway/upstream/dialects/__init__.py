@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gateway.errors import UpstreamUnfit
+from gateway.model_settings import Defaults
 from gateway.protocol.request import OPENAI_CHUNKS, Api, Asked
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
-from gateway.settings import Defaults
 
 
 class Splitter(Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.model_settings import Defaults
 from gateway.protocol import sse
 from gateway.protocol.request import Api, Asked, prepare
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.protocol.vendor import VendorStream, vendor_whole
-from gateway.settings import Defaults
 from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
 from gateway.upstream.dialects.openai import named_as_deepseek
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import orjson
 
+from gateway.model_settings import Defaults
 from gateway.protocol import ollama_answer, ollama_request
 from gateway.protocol.ndjson import LineScanner
 from gateway.protocol.request import Api, Asked
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
-from gateway.settings import Defaults
 from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
 
 _PATHS: dict[Api, str] = {"chat": "/api/chat", "completions": "/api/generate"}

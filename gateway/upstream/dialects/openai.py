@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.model_settings import Defaults
 from gateway.protocol import sse
 from gateway.protocol.request import Api, Asked, prepare
 from gateway.protocol.stream import StreamTranslator
 from gateway.protocol.usage import Usage
 from gateway.protocol.vendor import VendorStream, vendor_whole
-from gateway.settings import Defaults
 from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
 
 _PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.model_settings import Defaults
 from gateway.protocol import sse
 from gateway.protocol.answer import translate_body
+from gateway.protocol.chat_stream import ChatStream
 from gateway.protocol.messages import MessagesStream, read_message, read_token_count
 from gateway.protocol.request import Api, Asked, prepare
 from gateway.protocol.responses import ResponsesStream, read_response
-from gateway.protocol.stream import StreamTranslator, stream_translator
+from gateway.protocol.stream import ContinuableStream, StreamTranslator
+from gateway.protocol.text_stream import CompletionStream
 from gateway.protocol.usage import Usage
-from gateway.settings import Defaults
 from gateway.upstream.dialects import Facts, Lookup, Splitter
 
 _PATHS: dict[Api, str] = {
@@ -21,6 +23,13 @@ _PATHS: dict[Api, str] = {
     "messages": "/v1/messages",
     "count_tokens": "/v1/messages/count_tokens",
 }
+
+
+def stream_translator(asked: Asked, model: str, think_end: int | None) -> ContinuableStream:
+    """For the stream of a chat or a text completion."""
+    if asked.api == "chat":
+        return ChatStream(asked, model, think_end)
+    return CompletionStream(asked, model)
 
 
 class Vllm:

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
+from gateway.model_settings import Advice
 from gateway.protocol.advice import BOXED, advise, prompt_text
 from gateway.protocol.language import is_mixed
 from gateway.protocol.prefix import ASSISTANT, CLOSE, OPEN
 from gateway.protocol.request import Asked, parse, prepare
-from gateway.settings import Advice
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\\"), min_size=1, max_size=20)
 MESSAGES = st.lists(

@@ -14,9 +14,9 @@ from gateway.cache.entry import TAG_LENGTH, Entry
 from gateway.cache.policy import Use, Wish, cacheable, lifetime_s, read_wish, use
 from gateway.cache.splice import Diverged, Splice
 from gateway.cache.usage import as_cached
+from gateway.model_settings import ModelSettings
 from gateway.protocol import sse
 from gateway.protocol.usage import Usage
-from gateway.settings import ModelSettings
 
 MODEL: dict[str, Any] = {"id": "r1-nano", "upstreams": [{"url": "http://127.0.0.1:1"}]}
 ADDRESSES = Addresses(b"a secret of the fleet")

@@ -14,7 +14,8 @@ from gateway.protocol.continuation import Progress, Stops, rest_of_request, stop
 from gateway.protocol.continued import Continued
 from gateway.protocol.request import Asked, parse, prepare
 from gateway.protocol.sse import DONE_DATA, EventScanner
-from gateway.protocol.stream import StreamTranslator, stream_translator
+from gateway.protocol.stream import StreamTranslator
+from gateway.upstream.dialects.vllm import stream_translator
 from serving.simulator.answers import END_THINK, EOS, THINK, Answer, decode, encode
 from serving.simulator.wire import Asked as WireAsked
 from serving.simulator.wire import Events, usage_event

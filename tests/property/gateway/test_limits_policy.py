@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from gateway.limits.estimate import Estimates
 from gateway.limits.prices import NANO, cost, dollars, nano
+from gateway.model_settings import Prices
 from gateway.protocol.usage import Usage
-from gateway.settings import Prices
 
 tokens = st.integers(0, 10**7)
 price = st.decimals(0, 1000, places=6).map(float)

@@ -23,11 +23,12 @@ from gateway.limits.hold import KeyLimits
 from gateway.limits.leases import Leases
 from gateway.limits.settler import Settler
 from gateway.limits.standing import Standing
+from gateway.model_settings import Advice, Defaults, ModelSettings
 from gateway.pipeline import NoAdmission, Pipeline, Try
 from gateway.protocol.advice import advise
 from gateway.protocol.request import Api, Asked, parse
 from gateway.router import Router
-from gateway.settings import Advice, Bounds, Defaults, Listen, ModelSettings, PoolSettings
+from gateway.settings import Bounds, Listen, PoolSettings
 from gateway.telemetry.families import Meter
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sheet import Sheet, make_files

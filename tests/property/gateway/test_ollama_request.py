@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest, UpstreamUnfit
+from gateway.model_settings import Defaults
 from gateway.protocol.request import parse
-from gateway.settings import Defaults
 from gateway.upstream.dialects.ollama import Ollama
 
 JSON = st.recursive(

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from gateway.auth.keys import is_well_formed, make_key
 from gateway.protocol import sse
+from gateway.protocol.chat_stream import ChatStream
 from gateway.protocol.clamp import Fit, decide, largest, prompt_token_bound
 from gateway.protocol.reasoning import ReasoningCounter, count
 from gateway.protocol.request import parse
-from gateway.protocol.stream import ChatStream
 
 END = 3
 TEXT = st.text(max_size=40)

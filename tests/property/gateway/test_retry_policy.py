@@ -77,6 +77,12 @@ def test_only_an_unreached_server_beside_a_healthy_one_is_free(others: bool) -> 
     assert not is_free(UpstreamFailed("x"), others=others)
 
 
+@pytest.mark.parametrize("others", [False, True])
+def test_an_answer_that_moves_to_another_server_is_free(others: bool) -> None:
+    for error in (UpstreamFailed("x"), UpstreamLost("x"), UpstreamTimeout("x")):
+        assert is_free(error, others=others, moving=True) is others
+
+
 def test_what_only_another_server_can_mend_is_not_asked_of_the_same_one() -> None:
     error = UpstreamFailed("x", code="upstream_auth")
     assert wait_before_next(error, 1, RetrySettings(), 0.5, others=False) is None

@@ -10,10 +10,10 @@ import pytest
 from jinja2 import Environment
 
 from gateway.errors import InvalidRequest
+from gateway.model_settings import Advice, Defaults
 from gateway.protocol.advice import BOXED, advise, looks_like_mathematics
 from gateway.protocol.language import is_mixed, words
 from gateway.protocol.request import Api, Asked, parse, prepare
-from gateway.settings import Advice, Defaults
 from gateway.upstream.dialects.vllm import Vllm
 
 WEIGHTS = Path(__file__).parents[3] / "serving" / "nano" / "weights"

@@ -9,7 +9,8 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from gateway.settings import ModelSettings, PoolSettings, UpstreamSettings
+from gateway.model_settings import ModelSettings, UpstreamSettings
+from gateway.settings import PoolSettings
 from gateway.store.redis import StoreDown
 from gateway.upstream.breaker import State
 from gateway.upstream.discovery import Discovery

@@ -11,7 +11,7 @@ from gateway.auth.keys import KeyRecord
 from gateway.auth.terms import Terms
 from gateway.config import ConfigError, validate
 from gateway.errors import InvalidRequest
-from gateway.settings import ModelSettings, UpstreamSettings
+from gateway.model_settings import ModelSettings, UpstreamSettings
 from gateway.upstream.fallback import allowed, is_willing
 
 Policy = Literal["never", "caller", "always"]

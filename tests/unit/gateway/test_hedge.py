@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import orjson
 import pytest
 
+from gateway.model_settings import HedgeSettings
 from gateway.protocol.request import parse
-from gateway.settings import HedgeSettings
 from gateway.upstream.hedge import pause_before_hedge, race
 
 ended: list[str] = []

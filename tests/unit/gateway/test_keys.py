@@ -20,7 +20,7 @@ from gateway.auth.terms import NewKey, Terms
 from gateway.config import ConfigError
 from gateway.errors import Forbidden, Unauthorized
 from gateway.main import main
-from gateway.settings import ModelSettings
+from gateway.model_settings import ModelSettings
 
 RECORD = KeyRecord("key_1", "shop", "acme", 1, "r1-abcd…")
 MODEL = ModelSettings.model_validate(

@@ -20,9 +20,9 @@ from gateway.limits.leases import Leases
 from gateway.limits.ledger import Settlement
 from gateway.limits.settler import OTHER, Settler
 from gateway.limits.standing import Standing
+from gateway.model_settings import ModelSettings
 from gateway.protocol.request import Api, parse
 from gateway.protocol.usage import Usage
-from gateway.settings import ModelSettings
 from gateway.store.redis import StoreDown
 
 KEY = KeyRecord("key_1", "shop", "acme", 0, "r1-abcd…")

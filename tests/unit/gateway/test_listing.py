@@ -9,8 +9,9 @@ import orjson
 import pytest
 
 from gateway.errors import ModelNotFound, UpstreamFailed
+from gateway.model_settings import DiscoverSettings, ModelSettings
 from gateway.router import Router
-from gateway.settings import DiscoverSettings, ModelSettings, PoolSettings
+from gateway.settings import PoolSettings
 from gateway.upstream.breaker import State
 from gateway.upstream.listing import Listing
 from gateway.upstream.pool import Model, Upstream, make_model

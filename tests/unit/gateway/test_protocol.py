@@ -10,10 +10,11 @@ import pytest
 from gateway.errors import InvalidRequest, UpstreamFailed, UpstreamRejected
 from gateway.protocol import sse
 from gateway.protocol.answer import translate_body
+from gateway.protocol.chat_stream import ChatStream
 from gateway.protocol.clamp import Fit, decide, largest, prompt_token_bound
 from gateway.protocol.reasoning import ReasoningCounter, count
 from gateway.protocol.request import STRIPPED, Asked, parse, prepare
-from gateway.protocol.stream import ChatStream, CompletionStream
+from gateway.protocol.text_stream import CompletionStream
 
 END = 3
 

@@ -16,7 +16,8 @@ from gateway.errors import (
     UpstreamBusy,
 )
 from gateway.supervisor import restart_delay
-from gateway.upstream.client import connection_fault, make_socket
+from gateway.upstream.client import make_socket
+from gateway.upstream.faults import connection_fault
 
 
 def test_every_error_knows_its_place_on_the_wire() -> None:

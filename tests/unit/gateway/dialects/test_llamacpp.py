@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import orjson
 
-from gateway.settings import Defaults
+from gateway.model_settings import Defaults
 from gateway.upstream.dialects import Facts
 from gateway.upstream.dialects.llamacpp import LlamaCpp
 from tests.unit.gateway.dialects.conftest import asked, events, texts

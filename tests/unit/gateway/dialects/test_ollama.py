@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from gateway.errors import UpstreamFailed, UpstreamUnfit
-from gateway.settings import Defaults
+from gateway.model_settings import Defaults
 from gateway.upstream.dialects import Facts
 from gateway.upstream.dialects.ollama import Ollama, models
 from tests.unit.gateway.dialects.conftest import asked, events, texts

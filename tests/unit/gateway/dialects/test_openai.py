@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.settings import Defaults
+from gateway.model_settings import Defaults
 from gateway.upstream.dialects.openai import OpenAi
 from tests.unit.gateway.dialects.conftest import asked, events, texts
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.errors import UpstreamUnfit
+from gateway.model_settings import Advice, Defaults
 from gateway.protocol.advice import advise
 from gateway.protocol.request import parse
-from gateway.settings import Advice, Defaults
 from gateway.upstream.dialects import Dialect
 from gateway.upstream.dialects.llamacpp import LlamaCpp
 from gateway.upstream.dialects.ollama import Ollama
