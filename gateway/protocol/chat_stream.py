@@ -10,7 +10,6 @@ as DeepSeek's has: programs written for it read both without looking whether the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -19,7 +18,7 @@ from gateway.protocol import sse
 from gateway.protocol.continuation import Progress
 from gateway.protocol.reasoning import ReasoningCounter
 from gateway.protocol.request import Asked
-from gateway.protocol.stream import END, Piece
+from gateway.protocol.stream import END, Piece, Rest
 from gateway.protocol.usage import Usage, with_cache_counts, with_reasoning
 from gateway.protocol.wire import ENGINE_FIELDS, drop, head_of, read_chunk
 
@@ -102,25 +101,18 @@ class ChatStream:
         """True when every choice has a finish reason."""
         return len(self._finished) >= self._choices
 
-    def resumed(
-        self,
-        ids: Sequence[int],
-        reasoning: str | None,
-        content: str | None,
-        finish: str | None,
-        stop: Any,
-    ) -> Piece:
-        """A piece of the only choice that another server gave; `stop` is its stop reason."""
-        delta = {"reasoning": reasoning, "content": content}
+    def resumed(self, rest: Rest) -> Piece:
+        """A piece that another server gave."""
+        delta = {"reasoning": rest.reasoning, "content": rest.content}
         choice: dict[str, Any] = {
             "index": 0,
             "delta": {name: text for name, text in delta.items() if text is not None},
             "logprobs": None,
-            "finish_reason": finish,
-            "token_ids": ids,
+            "finish_reason": rest.finish,
+            "token_ids": rest.ids,
         }
-        if finish is not None:
-            choice["stop_reason"] = stop
+        if rest.finish is not None:
+            choice["stop_reason"] = rest.stop
         return self._chunk({**self._head, "choices": [choice]})
 
     def closing(self, usage: dict[str, Any]) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 from gateway.protocol import sse
 from gateway.protocol.continuation import THINK_END, Progress, Stops, overlap
 from gateway.protocol.reasoning import count
-from gateway.protocol.stream import ContinuableStream, Piece
+from gateway.protocol.stream import ContinuableStream, Piece, Rest
 from gateway.protocol.usage import Usage
 from gateway.protocol.wire import read_chunk
 
@@ -64,9 +64,8 @@ class Continued:
         elif finish is not None:
             text += self._stops.flush()
         reasoning, content = self._split(text, last=finish is not None)
-        piece = self._stream.resumed(
-            choice.get("token_ids") or (), reasoning, content, finish, stop_reason
-        )
+        ids = choice.get("token_ids") or ()
+        piece = self._stream.resumed(Rest(ids, reasoning, content, finish, stop_reason))
         if finish is not None:
             ending = closing(self._stream, self._progress, self._think_end)
             piece = Piece(piece.data + ending, piece.tokens, piece.content, end=True)

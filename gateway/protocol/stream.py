@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from gateway.protocol.continuation import Progress
@@ -21,6 +22,17 @@ class Piece:
         self.tokens = tokens
         self.content = content
         self.end = end
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A piece of an answer's only choice that another server gave; `stop` is its stop reason."""
+
+    ids: Sequence[int]
+    reasoning: str | None
+    content: str | None
+    finish: str | None
+    stop: Any
 
 
 END = Piece(b"", end=True)
@@ -46,15 +58,8 @@ class ContinuableStream(StreamTranslator, Protocol):
     progress: Progress | None
     """Where what passed is written down, if the answer may have to be continued."""
 
-    def resumed(
-        self,
-        ids: Sequence[int],
-        reasoning: str | None,
-        content: str | None,
-        finish: str | None,
-        stop: Any,
-    ) -> Piece:
-        """A piece of the only choice that another server gave; `stop` is its stop reason."""
+    def resumed(self, rest: Rest) -> Piece:
+        """A piece that another server gave."""
 
     def closing(self, usage: dict[str, Any]) -> bytes:
         """The usage event of an answer that another server ended."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -10,7 +9,7 @@ import orjson
 from gateway.protocol import sse
 from gateway.protocol.continuation import Progress
 from gateway.protocol.request import Asked
-from gateway.protocol.stream import END, Piece
+from gateway.protocol.stream import END, Piece, Rest
 from gateway.protocol.usage import Usage, with_cache_counts
 from gateway.protocol.wire import ENGINE_FIELDS, drop, head_of, read_chunk
 
@@ -63,22 +62,15 @@ class CompletionStream:
                 drop(choice, ("token_ids", "prompt_token_ids", "prompt_logprobs"))
         return Piece(sse.event(orjson.dumps(chunk)), 1, content)
 
-    def resumed(
-        self,
-        ids: Sequence[int],
-        reasoning: str | None,
-        content: str | None,
-        finish: str | None,
-        stop: Any,
-    ) -> Piece:
-        """A piece of the only choice that another server gave; `stop` is its stop reason."""
+    def resumed(self, rest: Rest) -> Piece:
+        """A piece that another server gave."""
         choice: dict[str, Any] = {
             "index": 0,
-            "text": content or "",
+            "text": rest.content or "",
             "logprobs": None,
-            "finish_reason": finish,
-            "stop_reason": stop,
-            "token_ids": ids,
+            "finish_reason": rest.finish,
+            "stop_reason": rest.stop,
+            "token_ids": rest.ids,
         }
         return self._chunk({**self._head, "choices": [choice]})
 

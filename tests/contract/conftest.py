@@ -80,3 +80,20 @@ def vllm(shared_vllm: Simulator) -> Iterator[Simulator]:
     shared_vllm.reset()
     yield shared_vllm
     shared_vllm.reset()
+
+
+@pytest.fixture(scope="module")
+def engines(folder: Path) -> Iterator[tuple[Simulator, Simulator]]:
+    """Two servers of one model."""
+    pair = Simulator(folder), Simulator(folder)
+    yield pair
+    for each in pair:
+        each.end()
+
+
+@pytest.fixture
+def pair(engines: tuple[Simulator, Simulator]) -> tuple[Simulator, Simulator]:
+    """The two in health."""
+    for each in engines:
+        each.reset()
+    return engines

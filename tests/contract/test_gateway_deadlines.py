@@ -30,21 +30,6 @@ QUESTION: list[openai.types.chat.ChatCompletionMessageParam] = [
 
 
 @pytest.fixture(scope="module")
-def engines(folder: Path) -> Iterator[tuple[Simulator, Simulator]]:
-    pair = Simulator(folder), Simulator(folder)
-    yield pair
-    for each in pair:
-        each.end()
-
-
-@pytest.fixture
-def pair(engines: tuple[Simulator, Simulator]) -> tuple[Simulator, Simulator]:
-    for each in engines:
-        each.reset()
-    return engines
-
-
-@pytest.fixture(scope="module")
 def gateway(
     folder: Path, redis: RedisServer, engines: tuple[Simulator, Simulator]
 ) -> Iterator[Gateway]:

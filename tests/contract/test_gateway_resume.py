@@ -21,20 +21,10 @@ REASONING = "Sieben und fünf: 7+5=12 ✓ 十二. Prüfe 🙂 noch einmal."
 CONTENT = "Die Antwort: \\boxed{12} — 答案是 12 🎉."
 
 
-@pytest.fixture(scope="module")
-def engines(folder: Path) -> Iterator[tuple[Simulator, Simulator]]:
-    pair = Simulator(folder), Simulator(folder)
-    yield pair
+@pytest.fixture(autouse=True)
+def same_words(pair: tuple[Simulator, Simulator]) -> None:
     for each in pair:
-        each.end()
-
-
-@pytest.fixture
-def pair(engines: tuple[Simulator, Simulator]) -> tuple[Simulator, Simulator]:
-    for each in engines:
-        each.reset()
         each.control(reasoning=REASONING, content=CONTENT)
-    return engines
 
 
 @pytest.fixture(scope="module")

@@ -24,21 +24,6 @@ from tests.contract.stack import (
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.fixture(scope="module")
-def engines(folder: Path) -> Iterator[tuple[Simulator, Simulator]]:
-    pair = Simulator(folder), Simulator(folder)
-    yield pair
-    for each in pair:
-        each.end()
-
-
-@pytest.fixture
-def pair(engines: tuple[Simulator, Simulator]) -> tuple[Simulator, Simulator]:
-    for each in engines:
-        each.reset()
-    return engines
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[RedisServer]:
     """A store of its own: the budget of a model is shared by all who have the same store."""
