@@ -59,6 +59,7 @@ class Call:
         self.late_at = math.inf  # when the answer must be complete, by `now`
         self.cache_result = "bypass"
         self.notes: list[Header] = []  # headers that stages add to the answer
+        self.complete = False  # the caller has all of the answer, or will when it is read
         self.delivered = False  # something of the answer was sent: no other attempt may follow
         self.first_token_s: float | None = None
         self.ending: str | None = None
@@ -229,7 +230,13 @@ class Call:
         if not self.started:
             length = (b"content-length", str(len(body)).encode())
             await self.start(status, b"application/json", [length, *extra])
-        await self.write(body)
+        await self.end(body)
+
+    async def end(self, last: bytes) -> None:
+        """Send the last of the body and end it. From here on the answer is complete."""
+        self.complete = True
+        if last:
+            await self.write(last)
         await self.finish()
 
     async def fail(self, error: GatewayError) -> None:

@@ -58,7 +58,9 @@ class Guard:
 
     async def _wait_for_disconnect(self) -> None:
         await self._call.disconnected()
-        self._stop(ClientDisconnected())
+        # Who has the whole answer may leave: OpenAI's clients do at a stream's last event.
+        if not self._call.complete:
+            self._stop(ClientDisconnected())
 
     def _stop(self, end: ClientDisconnected | GatewayError) -> None:
         if self._end is None:

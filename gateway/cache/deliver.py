@@ -23,8 +23,7 @@ async def replay(call: Call, entry: Entry, result: str, age_s: float, metrics: M
         return
     _first_token(call, metrics)
     await call.start_stream()
-    await call.write(entry.body)
-    await call.finish()
+    await call.end(entry.body)
 
 
 async def play(call: Call, flight: Flight, router: Router, now: float, metrics: Metrics) -> None:
@@ -36,6 +35,7 @@ async def play(call: Call, flight: Flight, router: Router, now: float, metrics: 
             own = _begin(call, flight, router, now, metrics)
         if stream:
             await call.start_stream()
+            call.complete = flight.complete
             await call.write(data if own else as_cached(data, stream=True))
     if stream:
         await call.finish()

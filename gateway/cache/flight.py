@@ -87,10 +87,15 @@ class Flight:
         """One more caller reads."""
         self._callers += 1
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of the answer is on the tape: who has read it may leave."""
+        return self.tape.ended or (self.inner is not None and self.inner.complete)
+
     def leave(self) -> None:
         """One caller less; without any the flight ends, if nobody reads elsewhere."""
         self._callers -= 1
-        if self._callers or self.behind or self.tape.ended:
+        if self._callers or self.behind or self.complete:
             return
         self.open = False
         if self.inner is not None:
@@ -208,7 +213,7 @@ class Flight:
         while not self.tape.ended:
             self._wake.clear()
             readers = await lease.keep(self.tape, self.model)
-            if not self._callers and not self.behind and not self.tape.ended:
+            if not self._callers and not self.behind and not self.complete:
                 self.open = False
                 if not readers and await lease.give_up():
                     self._abandoned.set()

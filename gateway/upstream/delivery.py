@@ -122,6 +122,4 @@ class Delivery:
 
     async def _end(self) -> None:
         await self._call.start_stream()
-        if self._call.api in OPENAI_CHUNKS:
-            await self._call.write(sse.DONE)
-        await self._call.finish()
+        await self._call.end(sse.DONE if self._call.api in OPENAI_CHUNKS else b"")

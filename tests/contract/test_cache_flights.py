@@ -161,8 +161,7 @@ class Engine:
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
-        await call.write(sse.DONE)
-        await call.finish()
+        await call.end(sse.DONE)
 
     @property
     def whole(self) -> str:
@@ -367,3 +366,28 @@ async def test_making_a_stale_answer_anew_is_charged_to_the_key_that_asked(
         await until(lambda: worker.charged, "the new answer")
         (made,) = worker.charged
         assert (made.usage.completion, made.key, engine.runs) == (4, again.call.key, 2)
+
+
+async def test_who_has_the_whole_answer_may_leave(store: RedisServer) -> None:
+    """OpenAI's clients close the connection at a stream's last event."""
+    engine = Engine(words=4)
+    engine.go()
+    tidied = asyncio.Event()
+
+    async def slow_to_tidy_up(call: Call) -> None:
+        await engine(call)
+        await tidied.wait()
+
+    async with working(store) as worker:
+        caller = worker.caller(slow_to_tidy_up)
+        await until(lambda: caller.got.endswith(sse.DONE), "the last event")
+        caller.leaves.set()
+        # Longer than a leader takes to find out that nobody reads any more.
+        await asyncio.sleep(0.6)
+        tidied.set()
+        await caller.task
+        assert engine.cancelled == 0
+        again = worker.caller(engine)
+        await again.task
+        assert again.text == engine.whole
+        assert engine.runs == 1
