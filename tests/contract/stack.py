@@ -11,9 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,44 @@ from gateway.auth.manage import create_key
 
 ROOT = Path(__file__).parents[2]
 START_S = 45.0
-# One client for all: making one loads certificates, which takes longer than a test.
-HTTP = httpx.Client(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+
+
+class Client:
+    """One client for each thread, whose connections are closed after each answer.
+
+    Threads that share a client may close each other's connections: httpx's pool tidies up in
+    whichever thread is there. Without certificates a client is made in no time.
+    """
+
+    def __init__(self) -> None:
+        self._own = threading.local()
+
+    def __call__(self) -> httpx.Client:
+        """This thread's client."""
+        if not hasattr(self._own, "client"):
+            self._own.client = httpx.Client(
+                trust_env=False, verify=False, limits=httpx.Limits(max_keepalive_connections=0)
+            )
+        client: httpx.Client = self._own.client
+        return client
+
+    def get(self, url: str, **given: Any) -> httpx.Response:
+        return self().get(url, **given)
+
+    def post(self, url: str, **given: Any) -> httpx.Response:
+        return self().post(url, **given)
+
+    def delete(self, url: str, **given: Any) -> httpx.Response:
+        return self().delete(url, **given)
+
+    def request(self, method: str, url: str, **given: Any) -> httpx.Response:
+        return self().request(method, url, **given)
+
+    def stream(self, method: str, url: str, **given: Any) -> AbstractContextManager[httpx.Response]:
+        return self().stream(method, url, **given)
+
+
+HTTP = Client()
 
 
 def free_port() -> int:

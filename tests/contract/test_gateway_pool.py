@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,12 +77,15 @@ def test_a_conversation_stays_at_one_server_until_that_is_overloaded(
         assert min(asked(three)) > 0
         for each in three:
             each.reset()
-            each.control(first_token_s=1.0)
+            each.control(fault="hang")
         with ThreadPoolExecutor(24) as crowd:
-            list(crowd.map(lambda _: say(gateway, "The same?"), range(24)))
-        # Two workers let one server have four each, or 1.25 times its share.
-        assert max(asked(three)) <= 12
-        assert min(asked(three)) > 0
+            waiting = [crowd.submit(say, gateway, "The same?") for _ in range(24)]
+            wait_for(lambda: sum(asked(three)) == 24, "all to be asked")
+            # Two workers let one server have four each, or 1.25 times its share.
+            assert max(asked(three)) <= 12
+            assert min(asked(three)) > 0
+            gateway.end(signal.SIGKILL)
+        assert all(isinstance(each.exception(), httpx.TransportError) for each in waiting)
     finally:
         gateway.end()
 

@@ -30,6 +30,7 @@ from typing import Any
 import openai
 import psutil
 
+from r1.stack.processes import remove, shared_files
 from serving.engine.args import SERVER_MODULE
 from tests.contract.stack import HTTP, Gateway, RedisServer, free_port, wait_for
 
@@ -97,6 +98,7 @@ class Engine:
     def kill(self, *, core_only: bool = False) -> None:
         """SIGKILL to the server and all its processes, or to its engine process first."""
         everybody = [self.server.pid, *(each.pid for each in self._children())]
+        shared = shared_files(everybody)
         if core_only:
             os.kill(everybody[1], signal.SIGKILL)
             # The server ends by itself when its engine is dead.
@@ -106,6 +108,7 @@ class Engine:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.server.wait()
+        remove(shared)
 
     def _children(self) -> list[psutil.Process]:
         children = psutil.Process(self.server.pid).children(recursive=True)
