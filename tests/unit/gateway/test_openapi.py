@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from openapi_spec_validator import validate
+from openapi_spec_validator.validation.exceptions import OpenAPIValidationError
 from starlette.routing import Route
 
 from gateway.api import admin, health
@@ -60,17 +61,6 @@ def routes(app: FastAPI) -> set[tuple[str, str]]:
     }
 
 
-def references(value: Any) -> Iterator[str]:
-    """All references in a JSON value."""
-    if isinstance(value, dict):
-        if isinstance(value.get("$ref"), str):
-            yield value["$ref"]
-        value = list(value.values())
-    if isinstance(value, list):
-        for each in value:
-            yield from references(each)
-
-
 def test_each_route_is_described_and_nothing_else(app: FastAPI, document: dict[str, Any]) -> None:
     described = {
         (method.upper(), path) for path, item in document["paths"].items() for method in item
@@ -79,25 +69,12 @@ def test_each_route_is_described_and_nothing_else(app: FastAPI, document: dict[s
     assert ("POST", "/v1/chat/completions") in described
 
 
-def test_the_document_is_valid(document: dict[str, Any], jsonschema: Any) -> None:
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1")
-    assert document["info"]["title"]
-    for reference in references(document):
-        found = document
-        for step in reference.removeprefix("#/").split("/"):
-            found = found[step]
-    for schema in document["components"]["schemas"].values():
-        jsonschema.Draft202012Validator.check_schema(schema)
-    ids = []
-    for path, item in document["paths"].items():
-        for operation in item.values():
-            ids.append(operation["operationId"])
-            parameters = operation.get("parameters", [])
-            given = {each["name"] for each in parameters if each["in"] == "path"}
-            assert set(re.findall(r"{(\w+)}", path)) == given
-            for response in operation["responses"].values():
-                assert response["description"]
-    assert len(set(ids)) == len(ids)
+    validate(document)
+    broken = {**document, "paths": {"/v1/models/{name}": {"get": {"responses": {}}}}}
+    with pytest.raises(OpenAPIValidationError):
+        validate(broken)
 
 
 def test_the_fields_that_are_checked_are_described() -> None:
