@@ -6,14 +6,24 @@ import asyncio
 import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
+from gateway.auth.authenticate import credentials
 from gateway.auth.keys import KeyRecord
-from gateway.errors import BodyTooLarge, ClientDisconnected, GatewayError, InvalidRequest
+from gateway.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    ClientDisconnected,
+    GatewayError,
+    InvalidRequest,
+)
+from gateway.http.exchange import EXCHANGE, Exchange
 from gateway.protocol import sse
 from gateway.protocol.faults import error_body, error_event
 from gateway.protocol.request import Api, Asked
 from gateway.protocol.usage import Usage
+from gateway.telemetry.trace import UNTRACED, Trace
 from gateway.upstream.pool import Model, Upstream
 
 Message = MutableMapping[str, Any]
@@ -22,6 +32,15 @@ Send = Callable[[Message], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+# Headers with one value: of two, each reader on the way may take another one.
+_ONCE = (
+    b"authorization",
+    b"content-encoding",
+    b"content-length",
+    b"host",
+    b"transfer-encoding",
+    b"x-api-key",
+)
 # One piece given to the server at most: what a slow reader's connection holds is counted in
 # pieces, so their size has to be bounded for its memory to be.
 _PIECE_BYTES = 64 * 1024
@@ -39,14 +58,21 @@ class Call:
         api: Api,
         now: Callable[[], float],
         make_id: Callable[[], str],
+        trace: Trace = UNTRACED,
     ) -> None:
         self._receive = receive
+        self._exchange: Exchange | None = scope.get("extensions", {}).get(EXCHANGE)
         self._send = send
         self._now = now
         self.api: Api = api
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._repeated: list[bytes] = []
+        if len(self.headers) < len(scope["headers"]):
+            names = [name for name, _ in scope["headers"]]
+            self._repeated = [name for name in _ONCE if names.count(name) > 1]
         self.id = request_id(self.headers.get(b"x-request-id", b""), make_id)
         self.began = now()
+        self.trace = trace
         self.key: KeyRecord | None = None
         self._asked: Asked | None = None
         self._model: Model | None = None
@@ -54,7 +80,8 @@ class Call:
         self.usage = Usage()
         self.status = 0
         self.attempts = 0
-        self.asked_again = False  # a finished answer was not good enough, once
+        self.asked_again = False  # an answer was not good enough, once
+        self.stopped: str | None = None  # why this answer is not as its model would end it
         self.resumes = 0
         self.late_at = math.inf  # when the answer must be complete, by `now`
         self.cache_result = "bypass"
@@ -62,6 +89,7 @@ class Call:
         self.complete = False  # the caller has all of the answer, or will when it is read
         self.delivered = False  # something of the answer was sent: no other attempt may follow
         self.first_token_s: float | None = None
+        self.first_token_counted = False
         self.ending: str | None = None
         self.streaming = False
         self._last_sent = self.began
@@ -77,6 +105,11 @@ class Call:
     @asked.setter
     def asked(self, asked: Asked) -> None:
         self._asked = asked
+
+    @property
+    def body(self) -> bytes | None:
+        """What the caller sent; None before it was read and found to be a request."""
+        return None if self._asked is None else self._asked.raw
 
     @property
     def model(self) -> Model:
@@ -98,9 +131,12 @@ class Call:
             api=self.api,
             now=self._now,
             make_id=lambda: "",
+            trace=self.trace,
         )
         other.id, other.began, other.key = self.id, self.began, self.key
         other._asked, other._model = self._asked, self._model
+        other.first_token_s = self.first_token_s
+        other.first_token_counted = self.first_token_counted
         return other
 
     def adopt(self, other: Call) -> None:
@@ -108,12 +144,23 @@ class Call:
         self._model, self.upstream = other._model, other.upstream
         self.attempts, self.resumes, self.usage = other.attempts, other.resumes, other.usage
         self.cache_result, self.first_token_s = other.cache_result, other.first_token_s
+        self.first_token_counted = other.first_token_counted
+        self.stopped = other.stopped
         self.notes += [note for note in other.notes if note not in self.notes]
+
+    @property
+    def found(self) -> bool:
+        """True once the model's name was looked up."""
+        return self._model is not None
 
     @property
     def model_label(self) -> str:
         """The model's id for metrics and logs, `unknown` before it is known."""
         return "unknown" if self._model is None else self._model.id
+
+    def names(self) -> dict[str, str]:
+        """What a line of the log says to be found by."""
+        return {"request_id": self.id, "trace_id": self.trace.id}
 
     @property
     def started(self) -> bool:
@@ -138,13 +185,18 @@ class Call:
         return None if value is None else value.decode("latin-1")
 
     def credentials(self) -> str | None:
-        """The `authorization` header; Anthropic's clients put their key into `x-api-key`."""
-        key = self.header(b"x-api-key")
-        given = self.header(b"authorization")
-        return given if given is not None or key is None else f"Bearer {key}"
+        """The key as the caller sent it."""
+        return credentials(lambda name: self.header(name.encode()))
 
-    async def read_body(self, limit: int) -> bytes:
-        """The whole body. Raises BodyTooLarge, InvalidRequest or ClientDisconnected."""
+    def check_headers(self) -> None:
+        """Raises InvalidRequest for headers that others on the way may read in another way."""
+        for name in self._repeated:
+            raise _wrong_header(name.decode(), "may be sent once only")
+        if self.headers.get(b"transfer-encoding", b"chunked").strip().lower() != b"chunked":
+            raise _wrong_header("transfer-encoding", "may only be 'chunked'")
+
+    async def read_body(self, limit: int, timeout_s: float) -> bytes:
+        """The whole body. Raises InvalidRequest, as one of its kinds too, or ClientDisconnected."""
         if self.headers.get(b"content-encoding", b"identity") != b"identity":
             raise InvalidRequest(
                 "Send the body without 'content-encoding'.", param="content-encoding"
@@ -152,6 +204,16 @@ class Call:
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
+        if self._exchange is not None and self._exchange.complete:
+            # It is there already: nearly all are.
+            return await self._whole_body(limit)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._whole_body(limit)
+        except TimeoutError as error:
+            raise BodyTooSlow(f"The body did not come within {timeout_s:g} s.") from error
+
+    async def _whole_body(self, limit: int) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while True:
@@ -172,6 +234,7 @@ class Call:
         headers: list[Header] = [
             (b"content-type", content_type),
             (b"server", b"r1"),
+            (b"x-content-type-options", b"nosniff"),
             (b"x-request-id", self.id.encode()),
             (b"openai-processing-ms", str(int(self.elapsed() * 1000)).encode()),
         ]
@@ -194,6 +257,17 @@ class Call:
                         "more_body": True,
                     }
                 )
+            self._last_sent = self._now()
+
+    @property
+    def flows(self) -> bool:
+        """Whether `flow` may be used: nobody is sending, and the reader is quick."""
+        return self._exchange is not None and self._exchange.flows and not self._turn.locked()
+
+    def flow(self, data: bytes) -> None:
+        """`write`, without a wait: for the tokens in the middle of a stream."""
+        if self._exchange is not None:
+            self._exchange.flow(data)
             self._last_sent = self._now()
 
     async def keep_alive(self) -> None:
@@ -258,17 +332,27 @@ class Call:
         else:
             await self.write(body)
 
-    async def disconnected(self) -> None:
-        """Wait until the caller is gone."""
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                return
+    def when_left(self, then: Callable[[], None]) -> Callable[[], None]:
+        """Have `then` called when the caller is gone. What is returned ends that."""
+        if self._exchange is not None:
+            self._exchange.when_left(then)
+            return partial(self._exchange.when_left, None)
+        watch = asyncio.create_task(self._disconnected(then))
+        return cast("Callable[[], None]", watch.cancel)
+
+    async def _disconnected(self, then: Callable[[], None]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+        then()
 
 
 def request_id(given: bytes, make_id: Callable[[], str]) -> str:
     """The caller's id for its request if it is harmless in headers and logs, else a new one."""
     return given.decode() if _REQUEST_ID.fullmatch(given) else "req_" + make_id()
+
+
+def _wrong_header(name: str, rule: str) -> InvalidRequest:
+    return InvalidRequest(f"The header '{name}' {rule}.", param=name)
 
 
 def _too_large(limit: int) -> BodyTooLarge:

@@ -7,16 +7,18 @@ Each fault names its field (and the variable that set it) and says what to do.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import yaml
 from pydantic import ValidationError
 
 from gateway.settings import Settings
+from gateway.store.address import parse
 
 ENV_PREFIX = "R1_GATEWAY__"
 
@@ -46,8 +48,10 @@ def load(path: Path, environ: Mapping[str, str]) -> Settings:
         raise ConfigError(f"{path}: must be a mapping of sections (listen, admin, models, …)")
     overridden = apply_environment(data, environ)
     settings = validate(data, overridden)
-    settings = _with_absolute_files(settings, path.resolve().parent)
+    # Not resolved: where a file is a link that gets swapped, its target goes away one day.
+    settings = _with_store_url(_with_absolute_files(settings, path.absolute().parent))
     _check_files(settings)
+    _check_packages(settings)
     return settings
 
 
@@ -96,12 +100,9 @@ def masked(settings: Settings) -> dict[str, Any]:
 
 def mask_url(url: str) -> str:
     """The URL with its password, if any, replaced by `***`."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return re.sub(r"(password=)[^&]*", r"\1***", url)
-    host = parts.netloc.rpartition("@")[2]
-    masked_url = urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
-    return re.sub(r"(password=)[^&]*", r"\1***", masked_url)
+    # To the last @: also where a password was not written as URLs want it.
+    hidden = re.sub(r"(://[^:@/]*):.*@", r"\1:***@", url, flags=re.DOTALL)
+    return re.sub(r"(password=)[^&]*", r"\1***", hidden)
 
 
 def read_secret(path: Path, field: str, *, at_least: int = 16) -> str:
@@ -118,6 +119,44 @@ def read_secret(path: Path, field: str, *, at_least: int = 16) -> str:
             "random characters in it"
         )
     return secret
+
+
+def secret_files(settings: Settings) -> list[tuple[str, Path, int]]:
+    """The files with secrets that are named: field, path, least number of characters."""
+    named: list[tuple[str, Path | None, int]] = [
+        ("auth.pepper_file", settings.auth.pepper_file, 16),
+        ("admin.key_file", settings.admin.key_file, 16),
+        ("store.url_file", settings.store.url_file, 1),
+    ]
+    for m, model in enumerate(settings.models):
+        named.append((f"models.{m}.discovery_key_file", model.discovery_key_file, 1))
+        for u, upstream in enumerate(model.upstreams):
+            named.append((f"models.{m}.upstreams.{u}.key_file", upstream.key_file, 1))
+    for d, source in enumerate(settings.discover):
+        named.append((f"discover.{d}.key_file", source.key_file, 1))
+    return [(field, path, at_least) for field, path, at_least in named if path is not None]
+
+
+def store_files(settings: Settings) -> list[tuple[str, Path]]:
+    """The files that the stores' URLs name: field and option, path."""
+    urls = {"store.url": settings.store.url, "store.cache_url": settings.store.cache_url}
+    return [
+        (f"{field}: {option}", Path(name))
+        for field, url in urls.items()
+        for option, name in (parse(url).files() if url else {}).items()
+    ]
+
+
+def remarks(settings: Settings) -> list[str]:
+    """What is allowed but hardly meant: a sentence each, that names the field."""
+    field, longest_s = settings.longest_answer()
+    if settings.drain_s >= longest_s:
+        return []
+    return [
+        f"listen.drain_timeout_s: {settings.drain_s:g} s is less than the longest answer may take "
+        f"({field}: {longest_s:g} s), so a stop or a reload would cut such an answer; raise it, "
+        "or leave it out"
+    ]
 
 
 def _parse(value: str, variable: str) -> Any:
@@ -203,6 +242,9 @@ def _with_absolute_files(settings: Settings, base: Path) -> Settings:
             "admin": settings.admin.model_copy(
                 update={"key_file": absolute(settings.admin.key_file)}
             ),
+            "store": settings.store.model_copy(
+                update={"url_file": absolute(settings.store.url_file)}
+            ),
             "auth": settings.auth.model_copy(
                 update={
                     "pepper_file": absolute(settings.auth.pepper_file),
@@ -218,20 +260,42 @@ def _with_absolute_files(settings: Settings, base: Path) -> Settings:
     )
 
 
+def _with_store_url(settings: Settings) -> Settings:
+    """The same with what `store.url_file` holds as `store.url`."""
+    if settings.store.url_file is None:
+        return settings
+    url = read_secret(settings.store.url_file, "store.url_file", at_least=1)
+    try:
+        parse(url)
+    except ValueError as error:
+        raise ConfigError(f"store.url_file: {settings.store.url_file} {error}") from error
+    store = settings.store.model_copy(update={"url": url})
+    return settings.model_copy(update={"store": store})
+
+
 def _check_files(settings: Settings) -> None:
-    read_secret(settings.auth.pepper_file, "auth.pepper_file")
-    if settings.admin.key_file is not None:
-        read_secret(settings.admin.key_file, "admin.key_file")
-    for m, model in enumerate(settings.models):
-        if model.discovery_key_file is not None:
-            field = f"models.{m}.discovery_key_file"
-            read_secret(model.discovery_key_file, field, at_least=1)
-        for u, upstream in enumerate(model.upstreams):
-            if upstream.key_file is not None:
-                read_secret(upstream.key_file, f"models.{m}.upstreams.{u}.key_file", at_least=1)
-    for d, source in enumerate(settings.discover):
-        if source.key_file is not None:
-            read_secret(source.key_file, f"discover.{d}.key_file", at_least=1)
+    for field, path, at_least in secret_files(settings):
+        read_secret(path, field, at_least=at_least)
+    for field, path in store_files(settings):
+        if not os.access(path, os.R_OK):
+            raise ConfigError(
+                f"{field} names {path}, which can't be read; mount it, and give its path from the "
+                "root"
+            )
+
+
+def _check_packages(settings: Settings) -> None:
+    if settings.telemetry.otlp_endpoint is None:
+        return
+    try:
+        found = importlib.util.find_spec("opentelemetry.proto.collector")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise ConfigError(
+            "telemetry.otlp_endpoint: needs the package opentelemetry-proto; install it with "
+            "pip install 'r1[otel]', or leave this field out"
+        )
 
 
 def _one_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ GatewayError
 ├── InvalidRequest              400  the body or a header is wrong; names the field
 │   ├── ContextLengthExceeded   400  the prompt alone fills the context
 │   ├── BodyTooLarge            413
+│   ├── BodyTooSlow             408  it did not come within listen.body_timeout_s
 │   └── IdempotencyKeyReused    422  the key stands for another request already
 ├── Unauthorized                401
 ├── Forbidden                   403  the key may not do this, or not with this model
@@ -13,6 +14,7 @@ GatewayError
 │   └── ModelNotFound           404
 ├── MethodNotAllowed            405
 ├── StoreUnavailable            503  an unknown key can't be checked now
+├── ShuttingDown                503  the gateway stops, and can't wait for the answer's end
 ├── NotCached                   504  only-if-cached, and no kept answer would do
 ├── DeadlineExceeded            504  the caller's own time limit ran out
 ├── InternalError               500  a fault of the gateway itself
@@ -21,10 +23,13 @@ GatewayError
     │   └── UpstreamUnfit       400  this model server can't do it; another one may
     ├── UpstreamUnavailable     503  no connection: refused, unknown host, reset at once
     ├── UpstreamBusy            429/503  it asks us to come back later
+    ├── Overloaded              503  no place at a replica in time; 429 for who fills the queue
     ├── UpstreamTimeout         504  it took longer than the configured bound
     ├── UpstreamFailed          502  it answered 5xx, or something that isn't an answer
     ├── UpstreamLost            502  it went away in the middle of an answer
-    └── LanguageMixed           502  a finished answer that is asked for once more
+    └── NotGoodEnough           502  an answer that is asked for once more
+        ├── LanguageMixed       502  it mixes languages
+        └── Repeated            502  it repeats itself
 """
 
 from __future__ import annotations
@@ -108,6 +113,13 @@ class BodyTooLarge(InvalidRequest):
     code = "body_too_large"
 
 
+class BodyTooSlow(InvalidRequest):
+    """The body did not come within `listen.body_timeout_s`."""
+
+    status = 408
+    code = "body_timeout"
+
+
 class IdempotencyKeyReused(InvalidRequest):
     """An `Idempotency-Key` came before with another body."""
 
@@ -187,6 +199,14 @@ class StoreUnavailable(GatewayError):
     retry = True
 
 
+class ShuttingDown(GatewayError):
+    """The gateway stops, and the answer took longer than it waits for (`drain_timeout_s`)."""
+
+    status = 503
+    code = "shutting_down"
+    retry = True
+
+
 class NotCached(GatewayError):
     """The caller wants a kept answer or none (`Cache-Control: only-if-cached`)."""
 
@@ -256,6 +276,25 @@ class UpstreamBusy(UpstreamError):
             self.type = "rate_limit_error"
 
 
+class Overloaded(UpstreamError):
+    """No place at a replica comes free in time; nobody was asked.
+
+    `hog`: the caller's own requests are most of those that wait.
+    """
+
+    status = 503
+    code = "overloaded"
+    outcome = "shed"
+
+    def __init__(
+        self, message: str, *, hog: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        if hog:
+            self.status = 429
+            self.type = "rate_limit_error"
+
+
 class UpstreamTimeout(UpstreamError):
     """The model server was slower than a configured bound."""
 
@@ -278,10 +317,20 @@ class UpstreamLost(UpstreamError):
     outcome = "lost"
 
 
-class LanguageMixed(UpstreamError):
-    """The answer mixes languages and is asked for once more; callers never meet this."""
+class NotGoodEnough(UpstreamError):
+    """An answer that is asked for once more; callers never meet this."""
+
+
+class LanguageMixed(NotGoodEnough):
+    """The answer mixes languages."""
 
     outcome = "mixed"
+
+
+class Repeated(NotGoodEnough):
+    """The answer repeats itself."""
+
+    outcome = "repeated"
 
 
 class ClientDisconnected(Exception):

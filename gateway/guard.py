@@ -34,7 +34,7 @@ class Guard:
         self._task = task
         self._loop = asyncio.get_running_loop()
         self._late_at = self._loop.time() + self._total_s
-        self._watch = asyncio.create_task(self._wait_for_disconnect())
+        self._unwatch = self._call.when_left(self._left)
         self._timer = self._loop.call_later(min(self._keepalive_s, self._total_s), self._tick)
 
     async def __aexit__(
@@ -44,7 +44,7 @@ class Guard:
         trace: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        self._watch.cancel()
+        self._unwatch()
         if self._sign is not None:
             self._sign.cancel()
         if self._end is None:
@@ -56,8 +56,7 @@ class Guard:
         self._task.uncancel()
         raise self._end from None
 
-    async def _wait_for_disconnect(self) -> None:
-        await self._call.disconnected()
+    def _left(self) -> None:
         # Who has the whole answer may leave: OpenAI's clients do at a stream's last event.
         if not self._call.complete:
             self._stop(ClientDisconnected())
@@ -76,7 +75,11 @@ class Guard:
             return
         # Seconds since the caller last heard something of us.
         quiet = self._call.silent_for()
-        if quiet >= self._keepalive_s and (self._sign is None or self._sign.done()):
-            self._sign = asyncio.create_task(self._call.keep_alive())
-        due = min(self._late_at, now + self._keepalive_s - quiet)
+        pause_s = self._keepalive_s - quiet
+        if pause_s <= 0:
+            if self._sign is None or self._sign.done():
+                self._sign = asyncio.create_task(self._call.keep_alive())
+            # Behind a slow reader nothing can be sent for long: look again no sooner than this.
+            pause_s = self._keepalive_s
+        due = min(self._late_at, now + pause_s)
         self._timer = self._loop.call_at(max(due, now + 0.005), self._tick)

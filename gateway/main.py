@@ -11,13 +11,10 @@ from pathlib import Path
 import uvloop
 import yaml
 
-from gateway.auth import bootstrap
-from gateway.auth.bootstrap import DeclaredKey
-from gateway.config import ConfigError, load, masked
+from gateway.config import ConfigError, masked, remarks
+from gateway.reload import read
 from gateway.server import PortTaken
-from gateway.settings import Settings
 from gateway.supervisor import Supervisor
-from gateway.telemetry.logs import configure
 
 _EXIT_CONFIG = 2
 _EXIT_PORT = 3
@@ -30,26 +27,27 @@ def run(config: Path) -> int:
     about it is on standard error.
     """
     try:
-        settings = load(config, os.environ)
-        declared = bootstrap.read(settings.auth.bootstrap_file)
+        return uvloop.run(_supervise(config))
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return _EXIT_CONFIG
-    try:
-        return uvloop.run(_supervise(settings, declared))
     except PortTaken as error:
         sys.stderr.write(f"{error}\n")
         return _EXIT_PORT
 
 
 def check(config: Path) -> int:
-    """Print the effective configuration as YAML, secrets masked; the exit status (0 or 2)."""
+    """Print the effective configuration as YAML, secrets masked; the exit status (0 or 2).
+
+    On standard error a sentence for each thing that is allowed but hardly meant.
+    """
     try:
-        settings = load(config, os.environ)
-        bootstrap.read(settings.auth.bootstrap_file)
+        settings = read(config, os.environ).settings
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return _EXIT_CONFIG
+    for remark in remarks(settings):
+        sys.stderr.write(f"{remark}\n")
     sys.stdout.write(yaml.safe_dump(masked(settings), sort_keys=False, allow_unicode=True))
     return 0
 
@@ -63,5 +61,5 @@ def main(arguments: Sequence[str]) -> int:
     return check(given.config) if given.command == "check" else run(given.config)
 
 
-async def _supervise(settings: Settings, declared: tuple[DeclaredKey, ...]) -> int:
-    return await Supervisor(settings, configure(settings.telemetry.log_level), declared).run()
+async def _supervise(config: Path) -> int:
+    return await Supervisor(lambda: read(config, os.environ)).run()

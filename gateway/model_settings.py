@@ -8,12 +8,10 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from gateway.settings_types import HttpUrl, Seconds, Section
-
-
-def _off(value: object) -> object:
-    """YAML reads a bare `off` as false."""
-    return "off" if value is False else value
+from gateway.batching_settings import Batching
+from gateway.canary_settings import CanarySettings
+from gateway.protocol.repetition import Loop
+from gateway.settings_types import HttpUrl, Seconds, Section, off
 
 
 class Prices(Section):
@@ -37,9 +35,9 @@ class Defaults(Section):
 class Advice(Section):
     """What is done to requests for a model because of how it was trained. Chat APIs only."""
 
-    system_prompt: Annotated[Literal["passed", "folded", "off"], BeforeValidator(_off)] = "passed"
+    system_prompt: Annotated[Literal["passed", "folded", "off"], BeforeValidator(off)] = "passed"
     """`folded`: moved to the front of the first user message; `off`: left out."""
-    boxed: Annotated[Literal["off", "math", "always"], BeforeValidator(_off)] = "off"
+    boxed: Annotated[Literal["off", "math", "always"], BeforeValidator(off)] = "off"
     """Ask for the final answer in a box: `math` when the question looks like mathematics."""
     force_think: bool = False
     """Begin the answer with `<think>`, for upstreams whose chat template does not."""
@@ -47,10 +45,32 @@ class Advice(Section):
     """`switched`: the chat template can turn thinking off (`thinking`, `enable_thinking`)."""
     echoed_reasoning: Literal["accept", "refuse"] = "accept"
     """`reasoning_content` in earlier messages; DeepSeek's API refuses it with 400."""
-    language_guard: Annotated[Literal["off", "count", "retry"], BeforeValidator(_off)] = "off"
+    language_guard: Annotated[Literal["off", "count", "retry"], BeforeValidator(off)] = "off"
     """Answers in a script that the prompt does not use: count them; ask once more."""
     language_share: Annotated[float, Field(gt=0, le=1)] = 0.1
     """Share of an answer's words in such a script from which on it counts as mixed."""
+
+
+class Repetition(Section):
+    """When an answer counts as one that repeats itself for ever, and what is done then.
+
+    Its end is the same tokens again and again: rounds of at most `longest_round`, of which there
+    are `rounds` and `tokens` together. Where no token ids are known, four characters are a token.
+    """
+
+    action: Annotated[Literal["off", "stop", "retry"], BeforeValidator(off)] = "off"
+    """`stop`: a stream is ended there; `retry`: while nothing was sent, it is asked for once
+    more with other sampling, else ended."""
+    longest_round: Annotated[int, Field(ge=1, le=4096)] = 512
+    rounds: Annotated[int, Field(ge=2)] = 4
+    tokens: Annotated[int, Field(ge=16)] = 512
+
+    @property
+    def loop(self) -> Loop | None:
+        """What to look for; None while it is off."""
+        if self.action == "off":
+            return None
+        return Loop(self.longest_round, self.rounds, self.tokens)
 
 
 class Timeouts(Section):
@@ -122,6 +142,7 @@ class ModelSettings(Section):
     cache: ModelCache = ModelCache()
     defaults: Defaults = Defaults()
     advice: Advice = Advice()
+    repetition: Repetition = Repetition()
     timeouts: Timeouts = Timeouts()
     prices: Prices = Prices()
     """What its tokens cost; nothing when not given."""
@@ -134,6 +155,10 @@ class ModelSettings(Section):
     """File with the engine key of these replicas."""
     hedge: HedgeSettings | None = None
     """Ask short calls a second time when they are slow, within the retry budget."""
+    batching: Batching | None = None
+    """Instead of the general section."""
+    canary: CanarySettings | None = None
+    """Instead of the general section."""
     fallbacks: tuple[str, ...] = ()
     """Ids of models that may answer, in this order, while this one can't."""
     fallback_policy: Literal["never", "caller", "always"] = "caller"

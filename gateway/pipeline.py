@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,15 +33,11 @@ class Cache(Protocol):
         """Deliver an answer: one that is there, or the one that `generate` makes."""
 
 
-class Admission(Protocol):
-    """Named place: the batch window and the fair queue in front of a model."""
-
-    def place(self, call: Call) -> AbstractAsyncContextManager[None]:
-        """Wait for a place, keep it while the model works."""
-
-
 class Try(Protocol):
-    """Asking upstreams: attempts, with retry and resume around them."""
+    """Asking upstreams: attempts, with retry and resume around them.
+
+    Each attempt waits at the model's door (gateway/batching/) for a place at a replica.
+    """
 
     async def __call__(self, call: Call) -> None:
         """Ask an upstream and deliver its answer. Raises UpstreamError."""
@@ -59,24 +54,20 @@ class Pipeline:
     metrics: Metrics
     limits: Limits
     cache: Cache
-    admission: Admission
     attempt: Try
 
     async def run(self, call: Call) -> None:
         """Answer one request. Raises GatewayError or ClientDisconnected."""
+        call.check_headers()
         call.key = await self.authenticate(call.credentials())
-        raw = await call.read_body(self.listen.max_body_bytes)
+        raw = await call.read_body(self.listen.max_body_bytes, self.listen.body_timeout_s)
         asked = parse(raw, call.api, max_depth=self.listen.max_json_depth, bounds=self.bounds)
         call.model = self.router.find(asked.model)
         permit(call.key, call.model.settings)
         call.asked = advise(asked, call.model.settings.advice)
         with self.metrics.working(call.model.id):
             async with self._guard(call), self.limits.hold(call):
-                await self.cache(call, self._generate)
-
-    async def _generate(self, call: Call) -> None:
-        async with self.admission.place(call):
-            await self.attempt(call)
+                await self.cache(call, self.attempt)
 
     def _guard(self, call: Call) -> Guard:
         """Ends the work when the caller leaves or the time is up; keeps the line alive."""
@@ -102,12 +93,3 @@ class Pipeline:
             total_s=min(longest_s, call.time_left()),
             too_late=too_late,
         )
-
-
-class NoAdmission:
-    """Everyone may go on at once."""
-
-    @asynccontextmanager
-    async def place(self, call: Call) -> AsyncIterator[None]:
-        """No wait."""
-        yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from gateway.errors import ModelNotFound
 from gateway.upstream.pool import Model
@@ -31,6 +31,14 @@ class Router:
             self.models = (*self.models, model)
             for name in (model.id, *model.settings.aliases):
                 self._by_name.setdefault(name, model)
+
+    def looked_around(self, sources: Iterable[str]) -> bool:
+        """Whether all model servers, registries and `sources` of models were looked at once."""
+        return all(source in self._discovered for source in sources) and all(
+            (model.pool.replaced or model.settings.discovery != "registry")
+            and all(each.looked_at or each.spare for each in model.upstreams)
+            for model in self.models
+        )
 
     def find(self, name: str) -> Model:
         """The model that `name` means. Raises ModelNotFound."""

@@ -6,13 +6,16 @@ names are relative to the configuration file.
 
 from __future__ import annotations
 
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from gateway.batching_settings import Batching
+from gateway.canary_settings import CanarySettings
 from gateway.model_settings import DiscoverSettings, ModelSettings
-from gateway.settings_types import Port, RedisUrl, Seconds, Section
+from gateway.settings_types import HttpUrl, Port, RedisUrl, Seconds, Section
 
 
 class Listen(Section):
@@ -24,7 +27,17 @@ class Listen(Section):
     max_body_bytes: Annotated[int, Field(ge=1024)] = 4 * 1024 * 1024
     max_json_depth: Annotated[int, Field(ge=4, le=512)] = 64
     max_connections: Annotated[int, Field(ge=1)] = 16384
-    """Requests that one worker serves at once; more wait in the server."""
+    """Connections that one worker has at once; more wait in the kernel."""
+    header_timeout_s: Seconds = 30.0
+    """Time for a request's head to come."""
+    idle_timeout_s: Seconds = 75.0
+    """How long a connection stays open for the next request. Longer than callers and load balancers
+    keep one (Nginx and AWS 60 s, aiohttp 15 s): who closes first must not be the gateway, since a
+    request that is on its way at that moment is lost."""
+    body_timeout_s: Seconds = 60.0
+    """Time for a request's body to come."""
+    write_timeout_s: Seconds = 120.0
+    """How long a caller may take nothing of its answer before its connection is cut (Linux)."""
     send_buffer_bytes: Annotated[int, Field(ge=16384)] = 131072
     """Kernel buffer of one connection: how far an answer may run ahead of a slow reader."""
     sse_keepalive_s: Seconds = 10.0
@@ -32,9 +45,13 @@ class Listen(Section):
     body_keepalive_s: Seconds = 30.0
     """Wait of a non-streaming call after which the headers and blank lines are sent."""
     drain_delay_s: Annotated[float, Field(ge=0)] = 2.0
-    """After SIGTERM: how long requests are still accepted while readiness already fails."""
-    drain_timeout_s: Seconds = 600.0
-    """After that: how long running answers may take to finish."""
+    """After SIGTERM: how long connections are still accepted while readiness already fails."""
+    drain_idle_s: Annotated[float, Field(ge=0)] | None = None
+    """After that, or after a reload: how long connections that are open stay so for the next
+    request, whose answer then says that they end; `idle_timeout_s`, when not given."""
+    drain_timeout_s: Seconds | None = None
+    """After that: how long running answers may take to finish; as long as the longest that a model
+    may give, when not given."""
 
 
 class Admin(Section):
@@ -50,9 +67,12 @@ class StoreSettings(Section):
     """Redis. `url` holds keys, limits, budgets and usage, `cache_url` the answer cache.
 
     Without a `cache_url` both share one Redis. Answers may be evicted at any time; keys may not.
+    `gateway.store.address` says what the URLs may be.
     """
 
     url: RedisUrl = "redis://127.0.0.1:6380/0"
+    url_file: Path | None = None
+    """File with `url`, for a password that should stand nowhere else."""
     cache_url: RedisUrl | None = None
     timeout_s: Seconds = 0.5
 
@@ -101,9 +121,16 @@ class Bounds(Section):
     stop_chars: Annotated[int, Field(ge=1)] = 256
     """Characters of one stop text."""
     logit_bias: Annotated[int, Field(ge=1)] = 1024
-    """Entries of `logit_bias`."""
+    """Entries of `logit_bias` and of lists of tokens and words."""
     logprobs: Annotated[int, Field(ge=0)] = 20
     """Alternatives of one token, in `logprobs`, `top_logprobs` and `prompt_logprobs`."""
+    schema_bytes: Annotated[int, Field(ge=1)] = 65536
+    """Bytes of a schema or grammar that the answer must keep to, or of one tool."""
+    pattern_states: Annotated[int, Field(ge=1)] = 10000
+    """Characters of a regular expression in these, with its repetitions written out."""
+    remote_urls: bool = False
+    """Whether a request may name URLs and tool servers that its model server then asks. If not,
+    only `data:` URLs are let through."""
 
 
 class RetrySettings(Section):
@@ -163,18 +190,45 @@ class PoolSettings(Section):
     open_s: Seconds = 1.0
     """First such pause; it doubles each time the attempt after it fails, with jitter."""
     longest_open_s: Seconds = 30.0
+    frozen_s: Seconds = 15.0
+    """An upstream that fails its looks and is silent for so long in an answer is taken for lost,
+    if there is another one: the answer is made, or goes on, there."""
     busy_s: Annotated[float, Field(ge=0)] = 1.0
     """How long a busy upstream is avoided if it doesn't say how long it wants to be."""
+    max_answer_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
+    """A whole answer that is longer is taken for a fault of the upstream."""
     registry_interval_s: Seconds = 1.0
     """How often the registry of replicas is read."""
+    registry_keep_s: Annotated[float, Field(ge=0)] = 20.0
+    """How long replicas are kept after the registry was found empty: a Redis that lost it hears of
+    them when they renew their entries."""
+
+
+class ReloadSettings(Section):
+    """When the configuration is read again; on SIGHUP it is in any case."""
+
+    watch: bool = True
+    """Do so when the file, or one that it names, has changed."""
+    interval_s: Annotated[float, Field(ge=0.1)] = 1.0
+    """How often the files are looked at."""
 
 
 class Telemetry(Section):
-    """Logs."""
+    """Logs, metrics and traces."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_prompts: bool = False
+    """Write each request's body to the log, for debugging; a warning at the start says so."""
     probe_interval_s: Seconds = 5.0
     """How often each upstream's health is looked at."""
+    sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the traces that begin here which are recorded, none without `otlp_endpoint`; those
+    that come with a request go by its caller's flag."""
+    otlp_endpoint: HttpUrl | None = None
+    """Base URL of an OTLP/HTTP collector that gets spans, such as http://127.0.0.1:4318. Needs the
+    extra `otel`."""
+    service_name: Annotated[str, Field(min_length=1)] = "r1-gateway"
+    """The gateway's name in traces."""
 
 
 class Settings(Section):
@@ -191,7 +245,33 @@ class Settings(Section):
     retry: RetrySettings = RetrySettings()
     cache: CacheSettings = CacheSettings()
     pool: PoolSettings = PoolSettings()
+    batching: Batching = Batching()
+    canary: CanarySettings = CanarySettings()
     telemetry: Telemetry = Telemetry()
+    reload: ReloadSettings = ReloadSettings()
+
+    @property
+    def drain_idle_s(self) -> float:
+        """How long idle connections of a worker that leaves stay open; no longer than `drain_s`."""
+        given = self.listen.drain_idle_s
+        return min(self.listen.idle_timeout_s if given is None else given, self.drain_s)
+
+    @property
+    def drain_s(self) -> float:
+        """How long a worker that leaves waits for running answers."""
+        given = self.listen.drain_timeout_s
+        return self.longest_answer()[1] if given is None else given
+
+    def longest_answer(self) -> tuple[str, float]:
+        """The field that allows the longest answer, and how many seconds that is."""
+        bounds = {
+            f"models.{index}.timeouts.total_s": each.timeouts.total_s
+            for index, each in enumerate(self.models)
+        } | {
+            f"discover.{index}.timeouts.total_s": each.timeouts.total_s
+            for index, each in enumerate(self.discover)
+        }
+        return max(bounds.items(), key=itemgetter(1))
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:

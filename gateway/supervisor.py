@@ -1,122 +1,94 @@
-"""The parent process: opens the ports, keeps the workers running, answers the admin port."""
+"""The parent process: opens the ports, keeps the workers running, answers the admin port.
+
+A reload starts new workers on the same socket. When they serve, the old ones take nothing new,
+finish what they do and end; nobody is refused meanwhile, and what the old ones counted stays.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import os
 import signal
 import socket
-import sys
-import time
-from asyncio.subprocess import PIPE, Process
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from fastapi import FastAPI
-
-import gateway
-from gateway.api import admin, faults, health
-from gateway.api.cache import Results, make_cache_router
-from gateway.auth import bootstrap
-from gateway.auth.bootstrap import DeclaredKey
-from gateway.auth.register import KeyRegister
-from gateway.cache.board import Board
-from gateway.cache.canonical import Addresses
-from gateway.cache.manage import CacheKeeper
-from gateway.config import read_secret
-from gateway.limits.ledger import Ledger
-from gateway.limits.watch import KeyWatch
+from gateway.admin import Desk
+from gateway.call import Message, Receive, Send
+from gateway.config import ConfigError, remarks
+from gateway.crew import Crew
+from gateway.limits.ledger import TENANTS_NAMED
+from gateway.reload import Configuration, Watch, check_fixed, marks
 from gateway.server import Server, listen, stop_in_time
 from gateway.settings import Settings
-from gateway.store.bytes import ByteStore
-from gateway.store.redis import Store
-from gateway.telemetry.families import Meter, render
-from gateway.telemetry.metrics import CACHE, FAMILIES, Metrics
-from gateway.telemetry.sheet import Sheet, SheetFiles, make_files, read
-from gateway.worker import READY, Orders
+from gateway.telemetry.families import Meter
+from gateway.telemetry.logs import configure
+from gateway.telemetry.metrics import FAMILIES, Metrics
+from gateway.telemetry.sheet import Sheet
+from gateway.telemetry.tally import Tally
+from gateway.telemetry.tenants import at_most
 
-_KILL_AFTER_S = 5.0
-
-
-def restart_delay(failures: int) -> float:
-    """Seconds before a worker that died `failures` times in a row is started again."""
-    return min(0.1 * 2.0 ** min(failures - 1, 10), 5.0)
+_COMES_UP_S = 120.0
+"""How long new workers may take to serve before a reload is given up."""
 
 
-class Slot:
-    """A place for one worker: whoever works there counts on the same sheet."""
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """A configuration, and who acts by it."""
 
-    def __init__(self, number: int, sheet: SheetFiles) -> None:
-        self.number = number
-        self.sheet = sheet
-        self.process: Process | None = None
-        self.ready = False
+    configuration: Configuration
+    crew: Crew
+    desk: Desk
 
 
 class Supervisor:
     """Runs the workers of one gateway until SIGTERM or SIGINT."""
 
-    def __init__(
-        self, settings: Settings, logger: logging.Logger, declared: tuple[DeclaredKey, ...] = ()
-    ) -> None:
-        """Args: `declared` are the keys of `auth.bootstrap_file`."""
-        self._declared = declared
-        self._settings = settings
-        self._logger = logger
-        self._slots = [Slot(number, make_files()) for number in range(settings.listen.workers)]
-        self._own = make_files()
+    def __init__(self, read: Callable[[], Configuration]) -> None:
+        """Reads the configuration once; raises ConfigError. Call it inside the event loop."""
+        self._read = read
+        self._first = read()
+        self._logger = configure(self._first.settings.telemetry.log_level)
+        self._tally = Tally(FAMILIES, at_most(TENANTS_NAMED))
+        self._metrics = Metrics(Meter(Sheet(self._tally.open())))
+        self._watch = Watch(self._first.marks)
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._due = asyncio.Event()  # a reload, or the end
+        self._by_hand = False
+        self._fault: str | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def run(self) -> int:
         """Serve until told to stop; the process's exit status. Raises PortTaken."""
-        settings = self._settings
+        settings = self._first.settings
         api = listen(
             settings.listen.host,
             settings.listen.port,
             send_buffer_bytes=settings.listen.send_buffer_bytes,
+            write_timeout_s=settings.listen.write_timeout_s,
         )
         with api:
             door = listen(settings.admin.host, settings.admin.port)
             self._handle_signals()
-            metrics = Metrics(Meter(Sheet(self._own)))
-            store = Store(settings.store.url, timeout_s=settings.store.timeout_s, watcher=metrics)
-            pepper = read_secret(settings.auth.pepper_file, "auth.pepper_file").encode()
-            register = KeyRegister(store, pepper, time.time)
-            cache_store = ByteStore(
-                settings.store.cache_url or settings.store.url,
-                timeout_s=settings.store.timeout_s,
-                watcher=metrics,
-                now=time.monotonic,
-            )
-            keeper = CacheKeeper(
-                Board(cache_store, lease_s=settings.cache.lease_s), Addresses(pepper)
-            )
-            server = Server(self._admin_app(store, register, keeper), door, max_connections=256)
+            self._in_force = self._begin(self._first, api)
+            self._in_force.desk.open()
+            server = Server(self._answer, door, max_connections=256)
             serving = asyncio.create_task(server.serve())
-            beside = [
-                asyncio.create_task(bootstrap.declare(register, self._declared, self._logger)),
-                asyncio.create_task(self._key_watch(store, register, metrics).run()),
-            ]
-            keepers = [asyncio.create_task(self._keep(slot, api)) for slot in self._slots]
-            fields = {
-                "api": f"{settings.listen.host}:{settings.listen.port}",
-                "admin": f"{settings.admin.host}:{settings.admin.port}",
-                "workers": settings.listen.workers,
-            }
-            self._logger.info("starting", extra={"fields": fields})
-            await self._stopping.wait()
+            watching = asyncio.create_task(self._watch_files())
+            self._tell("starting", settings)
+            while not self._stopping.is_set():
+                await self._due.wait()
+                self._due.clear()
+                if not self._stopping.is_set():
+                    await self._reload(api)
         # Our copy of the API's socket is closed now: once the workers stop listening, new
         # connections are refused at once instead of waiting in a queue that nobody reads.
         self._logger.info("stopping")
-        await self._drain(keepers)
+        watching.cancel()
+        await asyncio.gather(self._in_force.crew.stop(self._hurry), *self._retiring)
         await stop_in_time(server, serving, 2.0)
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
-        await store.close()
-        await cache_store.close()
+        await self._in_force.desk.close()
+        await asyncio.gather(watching, return_exceptions=True)
         self._logger.info("stopped")
         return 0
 
@@ -124,130 +96,109 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._asked_to_reload)
 
     def _asked_to_stop(self) -> None:
         if self._stopping.is_set():
             # Asked twice: running answers are not waited for.
             self._hurry.set()
         self._stopping.set()
+        self._due.set()
+
+    def _asked_to_reload(self) -> None:
+        self._by_hand = True
+        self._due.set()
 
     def _not_ready(self) -> str | None:
         if self._stopping.is_set():
             return "stopping"
-        return None if all(slot.ready for slot in self._slots) else "workers are starting"
+        return None if self._in_force.crew.ready else "workers are starting"
 
-    def _key_watch(self, store: Store, register: KeyRegister, metrics: Metrics) -> KeyWatch:
-        limits = self._settings.limits
-        ledger = Ledger(store, lease_s=limits.lease_s, usage_days=limits.usage_days)
-        return KeyWatch(register, ledger, limits, metrics, wall=time.time, sleep=asyncio.sleep)
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
+        await self._in_force.desk.app(scope, receive, send)
 
-    def _admin_app(self, store: Store, register: KeyRegister, keeper: CacheKeeper) -> FastAPI:
-        key_file = self._settings.admin.key_file
-        admin_key = None if key_file is None else read_secret(key_file, "admin.key_file")
-        app = FastAPI(title="r1 admin", docs_url=None, redoc_url=None, openapi_url=None)
-        faults.install(app)
-        app.include_router(health.make_router(self._not_ready))
-        app.include_router(admin.make_metrics_router(self._render_metrics))
-        guard = admin.admins_only(register, admin_key, time.time)
-        app.include_router(admin.make_keys_router(register, guard))
-        app.include_router(admin.make_usage_router(store, guard))
-        app.include_router(make_cache_router(keeper, self._cache_results, guard))
-        return app
+    def _begin(self, configuration: Configuration, api: socket.socket) -> _InForce:
+        """Start workers and make what the admin port needs. Raises ConfigError."""
+        desk = Desk(configuration, self._metrics, self._tally, self._not_ready, self._logger)
+        crew = Crew(configuration.settings, api, self._tally, self._logger)
+        return _InForce(configuration, crew, desk)
 
-    def _render_metrics(self) -> str:
-        sheets = [slot.sheet for slot in self._slots]
-        return render(FAMILIES, [read(sheet) for sheet in (*sheets, self._own)])
+    async def _watch_files(self) -> None:
+        """Have the configuration read again when its files say something new."""
+        while True:
+            settings = self._in_force.configuration.settings.reload
+            await asyncio.sleep(settings.interval_s)
+            if settings.watch:
+                found = await asyncio.to_thread(marks, self._watch.paths)
+                # What was refused may have lacked a file that isn't watched: it is tried again.
+                if self._watch.look(found) or self._fault is not None:
+                    self._due.set()
 
-    def _cache_results(self) -> Results:
-        """Requests since the start, by model and by what the cache had for them."""
-        results: Results = {}
-        for slot in self._slots:
-            for cell, value in read(slot.sheet):
-                if cell.family == CACHE.name:
-                    labels = dict(cell.labels)
-                    counts = results.setdefault(labels["model"], {})
-                    name = labels["result"]
-                    counts[name] = counts.get(name, 0) + int(value)
-        return results
-
-    async def _keep(self, slot: Slot, api: socket.socket) -> None:
-        """Keep a worker in `slot` until the gateway stops."""
-        failures = 0
-        while not self._stopping.is_set():
-            began = time.monotonic()
-            status = await self._work(slot, api)
-            slot.ready = False
-            slot.process = None
-            if self._stopping.is_set():
-                return
-            # What was in flight died with the worker.
-            Metrics(Meter(Sheet(slot.sheet)))
-            failures = 1 if time.monotonic() - began > 30 else failures + 1
-            fields = {"worker": slot.number, "status": status, "failures": failures}
-            self._logger.error("worker_died", extra={"fields": fields})
-            try:
-                await asyncio.wait_for(self._stopping.wait(), restart_delay(failures))
-            except TimeoutError:
-                continue
-
-    async def _work(self, slot: Slot, api: socket.socket) -> int:
-        """Run one worker to its end; its exit status."""
-        orders = Orders(
-            parent=os.getpid(),
-            listener=api.fileno(),
-            sheet_cells=slot.sheet.cells,
-            sheet_names=slot.sheet.names,
-            settings=json.dumps(self._settings.model_dump(mode="json")),
-        )
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gateway.worker",
-            stdin=PIPE,
-            stdout=PIPE,
-            pass_fds=(api.fileno(), slot.sheet.cells, slot.sheet.names),
-            env={**os.environ, "PYTHONPATH": _python_path()},
-        )
-        slot.process = process
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("a worker was started without pipes")
+    async def _reload(self, api: socket.socket) -> None:
+        """Go by what the files say now; if that is no good, all stays as it is."""
+        by_hand, self._by_hand = self._by_hand, False
+        old = self._in_force
         try:
-            process.stdin.write(orders.dump())
-            await process.stdin.drain()
-            slot.ready = await process.stdout.readline() == READY
-        except (BrokenPipeError, ConnectionResetError):
-            slot.ready = False
-        if slot.ready:
-            fields = {"worker": slot.number, "worker_process": process.pid}
-            self._logger.info("worker_ready", extra={"fields": fields})
-        return await process.wait()
+            configuration = await asyncio.to_thread(self._read)
+            self._watch.read(configuration.marks)
+            check_fixed(old.configuration.settings, configuration.settings)
+            if not by_hand and configuration == old.configuration:
+                self._fault = None
+                return
+            new = self._begin(configuration, api)
+        except ConfigError as error:
+            self._refuse(str(error), again=not by_hand and str(error) == self._fault)
+            return
+        self._fault = None
+        if not await self._comes_up(new.crew):
+            if not self._stopping.is_set():
+                self._metrics.config_reloaded("failed")
+                self._logger.error("reload_failed")
+            self._retire(new)
+            return
+        self._in_force = new
+        await old.desk.rest()
+        new.desk.open()
+        self._logger.setLevel(configuration.settings.telemetry.log_level.upper())
+        self._metrics.config_reloaded("ok")
+        self._tell("reloaded", configuration.settings)
+        self._retire(old)
 
-    async def _drain(self, keepers: list[asyncio.Task[None]]) -> None:
-        """Have all workers finish what they do and end; kill those that take too long."""
-        self._signal_all(signal.SIGTERM)
-        listen_settings = self._settings.listen
-        grace = listen_settings.drain_delay_s + listen_settings.drain_timeout_s + _KILL_AFTER_S
-        hurry: asyncio.Future[bool] = asyncio.ensure_future(self._hurry.wait())
-        ended: asyncio.Future[bool] = asyncio.ensure_future(_all(keepers))
-        await asyncio.wait((hurry, ended), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        if not ended.done():
-            self._logger.warning("killing_workers")
-            self._signal_all(signal.SIGKILL)
-        await ended
+    def _refuse(self, fault: str, *, again: bool) -> None:
+        self._fault = fault
+        if not again:
+            self._metrics.config_reloaded("refused")
+            fields = {"faults": fault.splitlines()}
+            self._logger.error("reload_refused", extra={"fields": fields})
 
-    def _signal_all(self, number: signal.Signals) -> None:
-        for slot in self._slots:
-            if slot.process is not None and slot.process.returncode is None:
-                slot.process.send_signal(number)
+    async def _comes_up(self, crew: Crew) -> bool:
+        """Wait until a crew serves; False if it doesn't, or if the gateway stops meanwhile."""
+        up = asyncio.create_task(crew.up(_COMES_UP_S))
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({up, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if up.done():
+            return up.result()
+        up.cancel()
+        return False
 
+    def _retire(self, old: _InForce) -> None:
+        async def leave() -> None:
+            await old.crew.retire(self._hurry)
+            await old.desk.close()
 
-def _python_path() -> str:
-    """Where workers find this package, also when it is run from its source folder."""
-    root = str(Path(gateway.__file__).resolve().parent.parent)
-    return os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
+        task = asyncio.create_task(leave())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
-
-async def _all(tasks: list[asyncio.Task[None]]) -> bool:
-    await asyncio.gather(*tasks)
-    return True
+    def _tell(self, event: str, settings: Settings) -> None:
+        fields = {
+            "api": f"{settings.listen.host}:{settings.listen.port}",
+            "admin": f"{settings.admin.host}:{settings.admin.port}",
+            "workers": settings.listen.workers,
+        }
+        self._logger.info(event, extra={"fields": fields})
+        if settings.telemetry.log_prompts:
+            self._logger.warning("prompts_are_logged")
+        for remark in remarks(settings):
+            self._logger.warning("remark", extra={"fields": {"remark": remark}})

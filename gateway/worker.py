@@ -3,12 +3,18 @@
 Its parent starts it as `python -m gateway.worker` and writes one line of JSON to its standard
 input: what it needs to know. It writes one line to its standard output when it serves. The end
 of its standard input means that the parent is gone.
+
+SIGTERM has it stop: for `drain_delay_s` it still takes connections, while it isn't ready any more.
+RETIRE has it leave its work to others who are there already: it takes no more connections. After
+either, idle connections stay for `drain_idle_s`, and running answers finish within
+`drain_timeout_s`; a SIGTERM meanwhile has it not wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -20,7 +26,8 @@ import uvloop
 
 from gateway.app import Readiness, gateway
 from gateway.config import validate
-from gateway.server import Server, stop_in_time
+from gateway.in_flight import InFlight
+from gateway.server import Server, affordable
 from gateway.settings import Settings
 from gateway.telemetry.families import Meter
 from gateway.telemetry.logs import configure
@@ -28,6 +35,10 @@ from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sheet import Sheet, SheetFiles
 
 READY = b"ready\n"
+RETIRE = signal.SIGUSR1
+LAST_WORDS_S = 2.0
+"""How long callers whose answers are cut may take to read so."""
+_GARBAGE = (20_000, 20, 20)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -67,36 +78,91 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
+class _Notice:
+    """What the parent has told this worker."""
+
+    def __init__(self) -> None:
+        self.order = signal.SIGTERM
+        self.given = asyncio.Event()
+        self.hurry = asyncio.Event()
+
+    def give(self, order: signal.Signals) -> None:
+        """The first order counts; after it SIGTERM says: hurry."""
+        if not self.given.is_set():
+            self.order = order
+            self.given.set()
+        elif order == signal.SIGTERM:
+            self.hurry.set()
+
+
+def pause_s(settings: Settings, order: signal.Signals) -> float:
+    """Seconds for which a worker that leaves still takes connections."""
+    return 0.0 if order == RETIRE else settings.listen.drain_delay_s
+
+
 async def serve(orders: Orders, settings: Settings) -> int:
-    """Serve on the parent's socket until SIGTERM, then drain."""
+    """Serve on the parent's socket until told to leave; the process's exit status."""
     logger = configure(settings.telemetry.log_level)
     metrics = Metrics(Meter(Sheet(SheetFiles(orders.sheet_cells, orders.sheet_names))))
     readiness = Readiness()
-    stopping = asyncio.Event()
+    in_flight = InFlight()
+    notice = _Notice()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    # Ctrl-C reaches the whole process group; the parent decides what follows from it.
-    loop.add_signal_handler(signal.SIGINT, lambda: None)
+    for order in (signal.SIGTERM, RETIRE):
+        loop.add_signal_handler(order, notice.give, order)
+    # These reach the whole process group; the parent decides what follows from them.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: None)
     # The kernel's signal at the parent's death exists on Linux only; this works everywhere.
     loop.add_reader(sys.stdin.fileno(), _parent_gone)
-    async with gateway(settings, metrics, logger, readiness) as app:
+    async with gateway(settings, metrics, logger, readiness, in_flight) as app:
         listener = socket.socket(fileno=orders.listener)
-        server = Server(app, listener, max_connections=settings.listen.max_connections)
+        server = Server(
+            app,
+            listener,
+            max_connections=affordable(settings.listen.max_connections),
+            header_timeout_s=settings.listen.header_timeout_s,
+            idle_timeout_s=settings.listen.idle_timeout_s,
+        )
+        # What is there now stays: only what comes later is looked through, and not so often.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GARBAGE)
         serving = asyncio.create_task(server.serve())
         readiness.reason = None
         sys.stdout.buffer.write(READY)
         sys.stdout.buffer.flush()
-        stopped = asyncio.create_task(stopping.wait())
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        told = asyncio.create_task(notice.given.wait())
+        await asyncio.wait({serving, told}, return_when=asyncio.FIRST_COMPLETED)
         if serving.done():
             serving.result()
             return 1
-        readiness.reason = "stopping"
-        await asyncio.sleep(settings.listen.drain_delay_s)
-        in_time = await stop_in_time(server, serving, settings.listen.drain_timeout_s)
-    if not in_time:
-        logger.warning("drain_timeout")
-    return 0 if in_time else 1
+        if notice.order != RETIRE:
+            readiness.reason = "stopping"
+        left = await _leave(server, serving, notice, settings)
+        if not left:
+            if cut := in_flight.end():
+                logger.warning("drain_timeout", extra={"fields": {"requests_cut": cut}})
+            server.stop()
+            await asyncio.wait({serving}, timeout=LAST_WORDS_S)
+    return 0
+
+
+async def _leave(
+    server: Server, serving: asyncio.Task[None], notice: _Notice, settings: Settings
+) -> bool:
+    """Wait until all is answered; False if the time for that is over, or somebody hurries."""
+    server.leave()
+    if notice.order == RETIRE:
+        server.close_door()
+    hurried = asyncio.create_task(notice.hurry.wait())
+    await asyncio.wait({hurried}, timeout=pause_s(settings, notice.order))
+    server.stop(settings.drain_idle_s)
+    await asyncio.wait(
+        {serving, hurried}, timeout=settings.drain_s, return_when=asyncio.FIRST_COMPLETED
+    )
+    hurried.cancel()
+    return serving.done()
 
 
 def _parent_gone() -> None:

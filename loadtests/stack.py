@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _START_LIMIT_S = 300
 
 
-def _r1(*words: str, state: str) -> str:
+def r1_command(*words: str, state: str) -> str:
     """Output of a command of r1. Raises CalledProcessError."""
     done = subprocess.run(
         [sys.executable, "-m", "r1", *words],
@@ -43,23 +43,24 @@ def _r1(*words: str, state: str) -> str:
 
 
 @contextlib.contextmanager
-def whole_stack(base: int, state: str) -> Iterator[dict[str, Any]]:
-    """The stack of `r1 up`; its status."""
-    _r1("up", "--detach", "--port-base", str(base), state=state)
+def whole_stack(base: int, state: str, *words: str) -> Iterator[dict[str, Any]]:
+    """The stack of `r1 up` with further words; its status."""
+    r1_command("up", "--detach", "--port-base", str(base), *words, state=state)
     try:
         status: dict[str, Any] = json.loads(
-            _r1("status", "--json", "--port-base", str(base), state=state)
+            r1_command("status", "--json", "--port-base", str(base), state=state)
         )
         yield status
     finally:
-        _r1("down", "--now", "--port-base", str(base), state=state)
+        r1_command("down", "--now", "--port-base", str(base), state=state)
 
 
 @contextlib.contextmanager
-def bare_engine(model: str, port: int) -> Iterator[int]:
-    """vLLM's own server with the same arguments; its process id."""
+def bare_engine(model: str, port: int, *overrides: str) -> Iterator[int]:
+    """vLLM's own server with the same arguments, but for `NAME=VALUE` ones; its process id."""
+    changed = [word for each in overrides for word in ("--set", each)]
     told = subprocess.run(
-        [sys.executable, "-m", "r1", "engine-args", model, "--hardware", "cpu", "--json"],
+        [sys.executable, "-m", "r1", "engine-args", model, "--hardware", "cpu", "--json", *changed],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -123,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as state, whole_stack(args.port_base, state) as status:
         print(f"ready after {status['ready_after_s']} s", flush=True)
         print(f"idle memory, whole stack: {memory_gib(status['guard_pid']):.2f} GiB")
-        key = _r1("env", "--port-base", str(args.port_base), state=state)
+        key = r1_command("env", "--port-base", str(args.port_base), state=state)
         os.environ["R1_BENCH_KEY"] = key.rpartition("=")[2].strip().strip("'")
         with bare_engine(args.model, bare_port) as pid:
             print(f"idle memory, vLLM's server alone: {memory_gib(pid):.2f} GiB", flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -32,6 +33,8 @@ class Stream:
     duration: float
     tokens: int
     complete: bool
+    gaps: tuple[float, ...] = ()
+    """Between the events that carry text."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ async def measure(session: aiohttp.ClientSession, target: Target, body: dict[str
         "Authorization": f"Bearer {target.key}",
         "Content-Type": "application/json",
     }
-    began, first, tokens, done = time.perf_counter(), 0.0, 0, False
+    began, tokens, done = time.perf_counter(), 0, False
+    came: list[float] = []
     async with session.post(
         f"{target.url}/chat/completions", data=orjson.dumps(body), headers=headers
     ) as answer:
@@ -77,10 +81,11 @@ async def measure(session: aiohttp.ClientSession, target: Target, body: dict[str
                 raise RuntimeError(f"{target.name} ended a stream with {event['error']}")
             if event.get("usage"):
                 tokens = event["usage"]["completion_tokens"]
-            if not first and _has_text(event):
-                first = time.perf_counter()
+            if _has_text(event):
+                came.append(time.perf_counter())
     ended = time.perf_counter()
-    return Stream((first or ended) - began, ended - began, tokens, done)
+    gaps = tuple(after - before for before, after in pairwise(came))
+    return Stream((came[0] if came else ended) - began, ended - began, tokens, done, gaps)
 
 
 def _has_text(event: dict[str, Any]) -> bool:

@@ -10,14 +10,23 @@ COMMANDS = {
     "down": "end it",
     "status": "show its parts",
     "logs": "show the logs of its parts",
+    "top": "watch models, replicas and latencies live",
     "env": "print what an OpenAI client needs to use it",
     "chat": "ask a question and see the answer stream in",
     "models": "list the models it serves",
+    "adapters": "list, load and unload LoRA adapters of a running model",
     "keys": "make, list, show, rotate and revoke API keys",
     "usage": "show what each key used of each model on each day",
+    "weights": "fetch weights, check them, and list what this node keeps",
     "cache": "show what the answer cache holds, and empty it",
+    "canary": "show whether replicas compute what they should, and record what that is",
     "gateway": "run a gateway, or check its configuration",
+    "doctor": "check a machine or a cluster before anything is started there",
+    "compare": "measure r1 beside other gateways and servers, in one run",
+    "batch": "answer a file of requests, without a server",
+    "bench": "put a load on a server, and hold its figures against its gates",
     "engine-args": "print what an engine is started with",
+    "plan": "say what hardware a load needs and what its users will see",
 }
 
 
@@ -36,11 +45,16 @@ def parser(command: str | None) -> argparse.ArgumentParser:
     return top
 
 
+def renamed(words: Sequence[str]) -> list[str]:
+    """A command line with a command's other name replaced: `bench compare` is `compare`."""
+    return list(words[1:] if list(words[:2]) == ["bench", "compare"] else words)
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
-    given = list(sys.argv[1:] if words is None else words)
+    given = renamed(sys.argv[1:] if words is None else words)
     command = next((word for word in given if not word.startswith("-")), None)
-    arguments = parser(command).parse_args(given)
+    arguments = parser(command).parse_args(given, argparse.Namespace(words=given))
     try:
         status = arguments.run(arguments)
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from typing import Any
 
@@ -18,6 +19,16 @@ from serving.hardware import Machine
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("model", help="id or alias, for instance r1-nano or deepseek-r1:14b")
+    add_engine_arguments(parser)
+    parser.add_argument(
+        "--profile", default="default", metavar="P", help="for instance latency (default: default)"
+    )
+    parser.add_argument("--weights", metavar="W", help="folder or hub id instead of the catalog's")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what every command takes that derives an engine: `hardware`, `build`, `overrides`."""
     parser.add_argument(
         "--hardware",
         default="cpu",
@@ -25,9 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="machine shape, for instance 8xh200, or a YAML file of your own (default: cpu)",
     )
     parser.add_argument(
-        "--profile", default="default", metavar="P", help="for instance latency (default: default)"
+        "--build", metavar="B", help="one of the model's builds; `r1 models --catalog` lists them"
     )
-    parser.add_argument("--weights", metavar="W", help="folder or hub id instead of the catalog's")
     parser.add_argument(
         "--set",
         action="append",
@@ -36,7 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         help="override an argument of vLLM; may be repeated",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,16 +55,20 @@ def run(args: argparse.Namespace) -> int:
             Catalog.load().resolve(args.model),
             Machine.load(args.hardware),
             args.profile,
+            build=args.build,
             weights=args.weights,
             overrides=parse_overrides(args.overrides),
+            environ=os.environ,
         )
     except ServingError as error:
         print(f"r1 engine-args: {error}", file=sys.stderr)
         return 2
+    for each in found.warnings:
+        print(f"r1 engine-args: warning ({each.rule}): {each.sentence}", file=sys.stderr)
     if args.json:
         print(json.dumps(as_document(found), indent=2))
     else:
-        _print_table(found)
+        print_table(found)
     return 0
 
 
@@ -83,23 +96,29 @@ def as_document(found: EngineArguments) -> dict[str, Any]:
         "model": found.model.id,
         "hardware": found.machine.id,
         "profile": found.profile.name,
+        "build": found.model.weights.id,
         "weights": found.source,
         "arguments": found.kwargs,
         "reasons": {each.name: each.why for each in found.arguments},
         "environment": dict(found.env),
         "argv": found.argv,
         "command": found.command,
+        "warnings": {each.rule: each.sentence for each in found.warnings},
     }
 
 
-def _print_table(found: EngineArguments) -> None:
+def print_table(found: EngineArguments) -> None:
+    """Print each argument with its reason, and the command of vLLM's own server."""
     console = Console(highlight=False)
     console.print(
         f"[bold]{found.model.id}[/] on [bold]{found.machine.id}[/] "
         f"({found.machine.title}), profile [bold]{found.profile.name}[/]: {found.profile.purpose}"
     )
-    console.print(f"weights: {found.source}", soft_wrap=True)
-    table = Table("argument", "value", "why", box=None, pad_edge=False)
+    console.print(f"weights: {found.source} ({found.model.weights.id})", soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for head in ("argument", "value", "why"):
+        # Whole, however narrow the terminal: they are there to be copied.
+        table.add_column(head, overflow="fold", no_wrap=head == "argument")
     for each in found.arguments:
         value = each.value if isinstance(each.value, str) else json.dumps(each.value)
         table.add_row(each.name, value, each.why)

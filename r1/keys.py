@@ -1,17 +1,28 @@
-"""`r1 keys create|list|show|rotate|revoke`: API keys of a running stack."""
+"""`r1 keys create|list|show|rotate|revoke|export|import`: API keys of a running stack."""
 
 import argparse
+import os
 import re
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from gateway.auth.manage import create_key, list_keys, revoke_key, rotate_key, show_key
+from gateway.auth.manage import (
+    create_key,
+    export_keys,
+    import_keys,
+    list_keys,
+    revoke_key,
+    rotate_key,
+    show_key,
+)
 from gateway.auth.register import CreatedKey, KeyState
 from gateway.auth.terms import Terms
-from gateway.config import ConfigError, fault_lines
+from gateway.auth.transfer import Result, WrongLines
+from gateway.config import ConfigError, fault_lines, load
 from gateway.store.redis import StoreDown
 from r1.stack.find import NoStack, add_base_argument, complain, find
 from r1.stack.redis_server import redis_url
@@ -39,6 +50,12 @@ class NoKey(RuntimeError):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_base_argument(parser)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="a gateway's configuration: its keys, instead of the local stack's",
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     create = actions.add_parser("create", help="make a key; it is shown once")
     create.add_argument("--name", required=True, help="what it is for")
@@ -60,6 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long the text before still works: 90s, 30m, 24h, 7d, 0s (default: %(default)s)",
     )
     revoke = actions.add_parser("revoke", help="end a key")
+    actions.add_parser("export", help="print all keys as lines of JSON: hashes, no secret part")
+    take = actions.add_parser("import", help="put exported keys back, for instance after a flush")
+    take.add_argument("file", help="what `r1 keys export` printed; - for standard input")
+    take.add_argument(
+        "--overwrite", action="store_true", help="replace keys that the store has otherwise"
+    )
     for each in (show, rotate, revoke):
         each.add_argument("id", help="the id that `r1 keys list` shows")
 
@@ -67,14 +90,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do what is asked in the stack's store."""
     try:
-        home, status = find(arguments.port_base)
-        url = redis_url(status.ports["store"], home.secret_file("store.password").read_text())
-        act(arguments, url, home.secret_file("pepper"))
+        act(arguments, *store_of(arguments))
     except ValidationError as error:
         return complain("keys", ConfigError("; ".join(fault_lines(error.errors()))))
-    except (NoStack, NoKey, StoreDown, ConfigError) as error:
+    except (NoStack, NoKey, StoreDown, ConfigError, WrongLines, OSError) as error:
         return complain("keys", error)
     return 0
+
+
+def store_of(arguments: argparse.Namespace) -> tuple[str, Path]:
+    """Return the URL of the store and the pepper's file. Raises NoStack or ConfigError."""
+    if arguments.config is not None:
+        settings = load(arguments.config, os.environ)
+        return settings.store.url, settings.auth.pepper_file
+    home, status = find(arguments.port_base)
+    password = home.secret_file("store.password").read_text()
+    return redis_url(status.ports["store"], password), home.secret_file("pepper")
 
 
 def act(arguments: argparse.Namespace, url: str, pepper: Path) -> None:
@@ -85,6 +116,8 @@ def act(arguments: argparse.Namespace, url: str, pepper: Path) -> None:
         NoKey: no key has this id.
         StoreDown: the store doesn't answer.
         ConfigError: the pepper can't be read.
+        WrongLines: what is to be imported is not what was exported.
+        OSError: it can't be read.
     """
     if arguments.action == "create":
         options = {field: getattr(arguments, field) for field in Terms.model_fields}
@@ -103,10 +136,22 @@ def act(arguments: argparse.Namespace, url: str, pepper: Path) -> None:
         if rotated is None:
             raise NoKey(arguments.id)
         print_new(rotated)
+    elif arguments.action == "export":
+        for each in export_keys(url, pepper):
+            print(each)
+    elif arguments.action == "import":
+        # Not splitlines(): a name may hold what Unicode takes for the end of a line.
+        lines = read(arguments.file).split("\n")
+        print_results(import_keys(url, pepper, lines, overwrite=arguments.overwrite))
     else:
         if not revoke_key(url, pepper, arguments.id):
             raise NoKey(arguments.id)
         print(f"revoked {arguments.id}")
+
+
+def read(file: str) -> str:
+    """Return the text of a file, or of standard input for -. Raises OSError."""
+    return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
 
 
 def seconds(text: str) -> float:
@@ -127,6 +172,25 @@ def line(state: KeyState) -> str:
 def print_new(created: CreatedKey) -> None:
     """Print a key's text, alone on its line."""
     print(f"{created.key}\n(id {created.record.id}; the key is shown this once)")
+
+
+def print_results(results: Sequence[Result]) -> None:
+    """Print why keys were left alone, and how many of each there are."""
+    why = {
+        "differs": "the store has it otherwise: --overwrite takes this one",
+        "taken": "another key in the store has its text: revoke that one first",
+        "ended": "its time is over",
+    }
+    for each in results:
+        if each.outcome in why:
+            key = each.key
+            print(f"left alone {key.id}  {key.tenant}  {key.name}: {why[each.outcome]}")
+    outcomes = [each.outcome for each in results]
+    restored, unchanged = outcomes.count("restored"), outcomes.count("unchanged")
+    print(
+        f"restored {restored}, there already {unchanged}, "
+        f"left alone {len(outcomes) - restored - unchanged}"
+    )
 
 
 def print_key(states: Sequence[KeyState]) -> None:

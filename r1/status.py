@@ -43,6 +43,8 @@ def table(status: StackStatus) -> str:
         facts = []
         if part.pid is not None and part.state not in ("stopped", "waiting"):
             facts.append(f"pid {part.pid}")
+        if part.replicas:
+            facts.append(f"replicas: {part.replicas}")
         if part.ready_after_s is not None:
             facts.append(f"ready after {part.ready_after_s} s")
         if part.restarts:

@@ -7,36 +7,68 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from r1.stack.adapters import ROOM, find_adapter, with_adapters
+from r1.stack.choice import NANO_MODELS, choose, on_one_node, write_machine
+from r1.stack.dry_run import dry_run
 from r1.stack.find import add_base_argument
 from r1.stack.home import Home
 from r1.stack.launch import CantStart, Follower, check, follow_until, make_plan, start_guard
-from r1.stack.plan import ServedModel
 from r1.stack.ports import PortPlan, plan_ports
 from r1.stack.redis_server import NoStore, find_redis_server
+from r1.stack.replicas import bounds, spread
 from r1.stack.status import StackStatus
-from serving.catalog import Catalog
+from serving.engine.profiles import DEFAULT
 from serving.errors import ServingError
-
-NANO_MODELS = ("r1-nano", "r1-distill-nano")
-PARALLEL_MODEL = "r1-nano"
-PARALLEL_PROFILE = "tp2-ep"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_base_argument(parser)
     parser.add_argument(
-        "--models",
-        default=",".join(NANO_MODELS),
-        metavar="ID,ID",
-        help="models to serve; the first also answers to deepseek-r1 (default: %(default)s)",
+        "model",
+        nargs="*",
+        metavar="MODEL",
+        help="models to serve, for instance deepseek-r1:32b; the first also answers to deepseek-r1 "
+        f"(default: {' '.join(NANO_MODELS)})",
+    )
+    parser.add_argument("--models", metavar="ID,ID", help="the same as one word with commas")
+    parser.add_argument(
+        "--hardware",
+        metavar="H",
+        help="machine shape such as 8xh200, or a YAML file of your own (default: the GPUs found)",
+    )
+    parser.add_argument(
+        "--profile",
+        default=DEFAULT,
+        metavar="P",
+        help="how models on GPUs are laid out, for instance throughput (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--build",
+        metavar="B",
+        help="weights of models on GPUs, for instance awq or nvfp4 (default: the profile's)",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="print the engines' arguments, ask vLLM whether it takes them, and start nothing",
     )
     parser.add_argument("--tp", type=int, default=1, choices=(1, 2), help="ranks of r1-nano")
+    parser.add_argument("--dp", type=int, default=1, choices=(1, 2), help="engines of r1-nano")
     parser.add_argument(
-        "--ep", action="store_true", help="spread r1-nano's experts over its ranks (with --tp 2)"
+        "--ep",
+        action="store_true",
+        help="spread r1-nano's experts over its ranks (with --tp 2 or --dp 2)",
     )
     parser.add_argument(
         "--detach", "-d", action="store_true", help="return when all is ready; `r1 down` ends it"
+    )
+    parser.add_argument(
+        "--replicas",
+        type=bounds,
+        default=(1, 1),
+        metavar="N|MIN-MAX",
+        help="replicas of each model; MIN-MAX follows the load, MIN may be 0 (default: 1)",
     )
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="gateway processes")
     parser.add_argument(
@@ -46,11 +78,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds that running answers get when the stack ends (default: %(default)g)",
     )
-    parser.add_argument(
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument(
         "--weights-dir",
         type=Path,
         metavar="DIR",
-        help="take each model's weights from DIR/<id> instead of those that ship",
+        help="take each model's weights from DIR/<id> instead of the hub or those that ship",
+    )
+    places.add_argument(
+        "--offline-folder",
+        type=Path,
+        metavar="F",
+        help="without a network: take each model's weights from F/<id> or F/<hub id>",
+    )
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME[=DIR]",
+        dest="adapters",
+        help="serve a LoRA adapter as a model of its own; without DIR one that ships, for instance "
+        "r1-distill-nano-hex; may be repeated",
+    )
+    parser.add_argument(
+        "--max-adapters",
+        type=int,
+        metavar="N",
+        help="adapters that a distilled model may have at once, those that `r1 adapters` loads "
+        f"included (default: {ROOM} if there is any --adapter, else 0)",
     )
 
 
@@ -58,15 +113,26 @@ def run(arguments: argparse.Namespace) -> int:
     """Start the stack; in the foreground, stay until it ends."""
     try:
         ports = plan_ports(arguments.port_base)
-        models = served_models(arguments)
         home = Home.of(ports.base)
+        chosen = choose(arguments)
+        if arguments.check:
+            return dry_run(chosen)
+        on_one_node(chosen)
         find_redis_server()
         home.create()
         check(home, ports)
+        models = with_adapters(
+            [each.served(home.machine) for each in chosen],
+            [find_adapter(word) for word in arguments.adapters],
+            arguments.max_adapters,
+        )
+        for each in chosen:
+            if not each.shipped_machine:
+                write_machine(each.engine.machine, home.machine)
         plan = make_plan(
             home,
             ports,
-            models,
+            spread(models, arguments.replicas),
             detach=arguments.detach,
             gateway_workers=arguments.workers,
             drain_s=arguments.drain_s,
@@ -112,38 +178,6 @@ def _watch(home: Home, ports: PortPlan, stack_id: str, *, detach: bool) -> int:
 def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def served_models(arguments: argparse.Namespace) -> tuple[ServedModel, ...]:
-    """Return the models to serve, from the command line.
-
-    Raises:
-        ValueError: a model can't be served on this machine, or the options contradict each other.
-        serving.errors.UnknownModel: no such model.
-    """
-    if arguments.ep != (arguments.tp == 2):
-        raise ValueError("--tp 2 and --ep go together: r1-nano's experts are spread over two ranks")
-    catalog = Catalog.load()
-    models = []
-    for name in dict.fromkeys(arguments.models.split(",")):
-        model = catalog.resolve(name.strip())
-        if model.weights.path is None:
-            raise ValueError(
-                f"{model.id} needs GPUs and a download; this local stack serves "
-                f"{' and '.join(NANO_MODELS)}"
-            )
-        weights = None
-        folder = model.weights.path
-        if arguments.weights_dir is not None:
-            folder = arguments.weights_dir.expanduser().resolve() / model.id
-            weights = str(folder)
-        if not (folder / "config.json").is_file():
-            raise ValueError(f"there are no weights of {model.id} in {folder}")
-        parallel = arguments.tp == 2 and model.id == PARALLEL_MODEL
-        models.append(ServedModel(model.id, weights, PARALLEL_PROFILE if parallel else "default"))
-    if arguments.tp == 2 and PARALLEL_MODEL not in (model.id for model in models):
-        raise ValueError(f"--tp 2 is for {PARALLEL_MODEL}, which isn't among the models")
-    return tuple(models)
 
 
 def how_to_use(status: StackStatus, ports: PortPlan, home: Home) -> str:

@@ -38,8 +38,8 @@ WEIGHTS = "serving/nano/weights"
 class Proof:
     """One measurement. `stack` holds the words of `r1 up` for those that need a running stack.
 
-    In `command`, {url} is the gateway's address and {engine} the one of Serve, below which each
-    model has its own.
+    In `command`, {url} is the gateway's address, {telemetry} the model plane's, {engine} that of
+    Serve, below which each model has its own.
     """
 
     name: str
@@ -53,9 +53,21 @@ def parity(model: str) -> str:
     return f"serving.nano.parity {WEIGHTS}/{model} --model {model} --url {{engine}}/{model}/v1"
 
 
+def adapter(notation: str) -> Proof:
+    """The accuracy of one of the adapters that ship."""
+    name = f"r1-distill-nano-{notation}"
+    command = f"serving.nano.evaluate {name} --notation {notation} --url {{url}}"
+    return Proof(f"accuracy of {name}", command, ("--models", "r1-distill-nano", *ADAPTERS))
+
+
+ADAPTERS = ("--adapter", "r1-distill-nano-hex", "--adapter", "r1-distill-nano-money")
+PLOTS = "--out docs/plots"
+COMPARE = f"r1 bench compare gateways --install {PLOTS}"
 PROOFS = (
     Proof("accuracy of r1-nano", "serving.nano.evaluate r1-nano --url {url}", ()),
     Proof("accuracy of r1-distill-nano", "serving.nano.evaluate r1-distill-nano --url {url}", ()),
+    adapter("hex"),
+    adapter("money"),
     Proof("parity of r1-nano", parity("r1-nano"), (), engine_key=True),
     Proof("parity of r1-distill-nano", parity("r1-distill-nano"), (), engine_key=True),
     Proof(
@@ -64,11 +76,40 @@ PROOFS = (
         ("--models", "r1-nano", "--tp", "2", "--ep"),
         engine_key=True,
     ),
+    Proof(
+        "parity of r1-nano at DP 2 and EP 2",
+        parity("r1-nano"),
+        ("--models", "r1-nano", "--dp", "2", "--ep"),
+        engine_key=True,
+    ),
+    Proof("cold starts", "serving.telemetry.starts {telemetry}", ()),
     Proof("gguf: r1-distill-nano in Ollama", "scripts.gguf"),
     Proof("the local stack beside vLLM's own server", "loadtests.stack"),
+    Proof("offline batches beside vLLM's own server", "loadtests.batch --requests 160 --rounds 2"),
+    Proof("batch windows on a simulated engine", "r1.fleet"),
+    Proof("small fleets of the 671B, simulated", "r1.fleet.scale --size small"),
+    Proof("large fleets of the 671B, simulated", "r1.fleet.scale"),
+    Proof("what choices cost a worker", "r1.fleet.scale.costs"),
+    Proof("batch windows on the real engine", "loadtests.windows"),
+    Proof("predicted against published figures", "serving.plan.calibrate"),
+    Proof("queueing of the plan against a real engine", "tests.integration.plan.nano"),
     Proof("callers who leave", "tests.contract.leavers 10000"),
+    Proof("fuzzed requests", "tests.contract.safety.fuzz 100000"),
+    Proof("timing of key checks", "tests.contract.safety.timing 10000"),
     Proof("streams of killed engines", "tests.integration.resume.kills 50"),
     Proof("speed of the simulated engine", "loadtests.simulator"),
+    Proof("gateways side by side", "loadtests.gateways"),
+    Proof("gateways compared: calls", f"{COMPARE} --cases short,8k,cache,auth"),
+    Proof("gateways compared: faults", f"{COMPARE} --cases failing,slow"),
+    Proof("gateways compared: 500 streams", f"{COMPARE} --cases streams-500 --rounds 2"),
+    Proof("gateways compared: 1,000 streams", f"{COMPARE} --cases streams-1000 --rounds 2"),
+    Proof("engines compared", f"r1 bench compare engines --rounds 2 {PLOTS}"),
+    Proof("what metrics cost a gateway", "tests.contract.metrics_cost"),
+    Proof("overload", "loadtests.overload"),
+    Proof("memory of the gateway", "loadtests.gateways.soak"),
+    Proof("faults and what they cost callers", "loadtests.chaos"),
+    Proof("an hour of random faults", "loadtests.soak --minutes 60"),
+    Proof("releases in a cluster, under traffic", "tests.e2e.measure"),
 )
 
 
@@ -96,6 +137,7 @@ def stack(words: Sequence[str]) -> Iterator[dict[str, str]]:
             yield {
                 **{name: shlex.split(value)[0] for name, value in exports.items()},
                 "engine": f"http://127.0.0.1:{plan_ports(PORT_BASE).serve}",
+                "telemetry": f"http://127.0.0.1:{plan_ports(PORT_BASE).telemetry}",
                 "engine_key": key.read_text().strip(),
             }
         finally:
@@ -109,7 +151,11 @@ def run(proof: Proof, running: Mapping[str, str] | None) -> tuple[int, str]:
         environment["OPENAI_API_KEY"] = running[
             "engine_key" if proof.engine_key else "OPENAI_API_KEY"
         ]
-        command = command.format(url=running["OPENAI_BASE_URL"], engine=running["engine"])
+        command = command.format(
+            url=running["OPENAI_BASE_URL"],
+            engine=running["engine"],
+            telemetry=running["telemetry"],
+        )
     print(f"== {proof.name}: python -m {command}", flush=True)
     done = subprocess.run(
         [sys.executable, "-m", *shlex.split(command)],
@@ -126,7 +172,9 @@ def run(proof: Proof, running: Mapping[str, str] | None) -> tuple[int, str]:
 def recorded(page: str, proof: Proof, output: str, today: str, machine: str) -> str:
     """The page with a proof's section replaced, or added at the end."""
     begin, end = f"<!-- proof: {proof.name} -->", "<!-- end -->"
-    command = proof.command.format(url="$OPENAI_BASE_URL", engine="http://127.0.0.1:8000")
+    command = proof.command.format(
+        url="$OPENAI_BASE_URL", engine="http://127.0.0.1:8000", telemetry="http://127.0.0.1:8082"
+    )
     where = "" if proof.stack is None else f", on `{' '.join(('r1 up', *proof.stack))}`"
     # A table is left to Markdown, whatever else was printed is kept as it was.
     text, bar, table = f"\n{output}".partition("\n|")

@@ -40,8 +40,16 @@ def read_document(path: Path, document: type[Document]) -> Document:
     """Read `path` as YAML and validate it as `document`.
 
     Raises:
-        InvalidDocument: the file can't be read, is no YAML, or has wrong, missing or unknown
-            fields; the message has a line for each of them.
+        InvalidDocument: as `read_mapping` and `check_document` do.
+    """
+    return check_document(path, read_mapping(path), document)
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read `path` as YAML of plain values.
+
+    Raises:
+        InvalidDocument: the file can't be read, is no YAML, or is no mapping.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -54,6 +62,15 @@ def read_document(path: Path, document: type[Document]) -> Document:
         raise InvalidDocument(f"{path}: is not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise InvalidDocument(f"{path}: must be a mapping of fields to values, but it is not")
+    return raw
+
+
+def check_document(path: Path, raw: dict[str, Any], document: type[Document]) -> Document:
+    """Validate what was read from `path` as `document`.
+
+    Raises:
+        InvalidDocument: it has wrong, missing or unknown fields; the message has a line for each.
+    """
     try:
         # By way of JSON, because strict pydantic then takes a list for a tuple, and nothing else.
         return document.model_validate_json(json.dumps(raw, default=str))

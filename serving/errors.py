@@ -4,10 +4,13 @@
 ServingError
 ├── InvalidDocument   a YAML file of the catalog or of the hardware is wrong
 ├── UnknownModel      no model has this id or alias
+├── UnknownBuild      the model has no build of this name
 ├── UnknownMachine    no machine shape has this id
 ├── UnknownProfile    this model has no such profile on this machine
 ├── UnknownArgument   vLLM has no such argument, or it can't be set here
-└── DoesNotFit        the model, the machine and the arguments contradict each other
+├── InvalidAdapter    a folder holds no LoRA adapter that can be served
+├── DoesNotFit        the model, the machine and the arguments contradict each other
+└── WeightsError      weights can't be had, or are not what they should be
 ```
 
 Every message says what is wrong and what to do about it.
@@ -29,6 +32,10 @@ class UnknownModel(ServingError):
     """No model of the catalog has this id or alias."""
 
 
+class UnknownBuild(ServingError):
+    """The model has no build of this name."""
+
+
 class UnknownMachine(ServingError):
     """No machine shape has this id."""
 
@@ -41,8 +48,16 @@ class UnknownArgument(ServingError):
     """An override names an argument that vLLM does not have or that is set elsewhere."""
 
 
+class InvalidAdapter(ServingError):
+    """A name or a folder is no LoRA adapter's; the message says what it lacks."""
+
+
 class DoesNotFit(ServingError):
     """The model can't run on this machine with these arguments; the message says why."""
+
+
+class WeightsError(ServingError):
+    """Weights can't be had, or are not what they should be; the message names the file."""
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> str:

@@ -15,9 +15,10 @@ from gateway.auth.keys import is_well_formed
 from gateway.auth.permit import require_scope
 from gateway.auth.register import CreatedKey, KeyRegister, KeyState
 from gateway.auth.terms import NewKey
-from gateway.errors import Forbidden, InvalidRequest, NotFound, StoreUnavailable, Unauthorized
+from gateway.errors import Forbidden, InvalidRequest, NotFound, Unauthorized
 from gateway.limits import usage
-from gateway.store.redis import Store, StoreDown
+from gateway.store.redis import Store
+from gateway.telemetry.exposition import media_type
 
 Guard = Callable[[Request], Awaitable[None]]
 
@@ -30,13 +31,14 @@ class Rotation(BaseModel):
     overlap_s: Annotated[float, Field(ge=0, le=366 * 86400)] = 86400.0
 
 
-def make_metrics_router(render: Callable[[], str]) -> APIRouter:
-    """`/metrics` in Prometheus' text format."""
+def make_metrics_router(render: Callable[[str], str]) -> APIRouter:
+    """`/metrics` in Prometheus' text format or OpenMetrics; `render` gets the media type."""
     router = APIRouter()
 
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
         """All workers' metrics, joined."""
-        return PlainTextResponse(render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        form = media_type(request.headers.get("accept", ""))
+        return PlainTextResponse(render(form), media_type=form)
 
     router.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
     return router
@@ -52,10 +54,7 @@ def admins_only(register: KeyRegister, admin_key: str | None, now: Callable[[], 
             return
         if is_well_formed(given):
             # Asked each time: what an administrator may do ends with the key, at once.
-            try:
-                record = await register.find(register.address(given))
-            except StoreDown as error:
-                raise _unavailable() from error
+            record = await register.find(register.address(given))
             if record is not None and not record.ended(now()):
                 require_scope(record, "admin")
                 return
@@ -76,25 +75,16 @@ def make_keys_router(register: KeyRegister, guard: Guard) -> APIRouter:
 
     async def create(new: NewKey) -> dict[str, Any]:
         """Make a key; its text is in this answer and never again."""
-        try:
-            return _shown(await register.create(new))
-        except StoreDown as error:
-            raise _unavailable() from error
+        return _shown(await register.create(new))
 
     async def list_keys() -> dict[str, Any]:
         """All keys, without their text."""
-        try:
-            states = await register.all()
-        except StoreDown as error:
-            raise _unavailable() from error
+        states = await register.all()
         return {"object": "list", "data": [_public(state) for state in states]}
 
     async def show(key_id: str) -> dict[str, Any]:
         """One key; while a rotation's overlap lasts, with the texts that are on their way out."""
-        try:
-            states = await register.show(key_id)
-        except StoreDown as error:
-            raise _unavailable() from error
+        states = await register.show(key_id)
         if not states:
             raise _no_key(key_id)
         leaving = [
@@ -105,20 +95,14 @@ def make_keys_router(register: KeyRegister, guard: Guard) -> APIRouter:
     async def rotate(key_id: str, rotation: Rotation | None = None) -> dict[str, Any]:
         """Give a key another text; it is in this answer and never again."""
         overlap_s = (rotation or Rotation()).overlap_s
-        try:
-            rotated = await register.rotate(key_id, overlap_s)
-        except StoreDown as error:
-            raise _unavailable() from error
+        rotated = await register.rotate(key_id, overlap_s)
         if rotated is None:
             raise _no_key(key_id)
         return _shown(rotated)
 
     async def revoke(key_id: str) -> dict[str, Any]:
         """End a key."""
-        try:
-            found = await register.revoke(key_id)
-        except StoreDown as error:
-            raise _unavailable() from error
+        found = await register.revoke(key_id)
         if not found:
             raise _no_key(key_id)
         return {"id": key_id, "revoked": True}
@@ -148,10 +132,7 @@ def make_usage_router(store: Store, guard: Guard) -> APIRouter:
             days = usage.days_between(first, last)
         except ValueError as error:
             raise InvalidRequest(f"'from': {error}.", param="from") from error
-        try:
-            rows = await usage.read(store, days, key)
-        except StoreDown as error:
-            raise _unavailable() from error
+        rows = await usage.read(store, days, key)
         if form == "csv":
             return PlainTextResponse(usage.as_csv(rows), media_type="text/csv; charset=utf-8")
         return JSONResponse({"object": "list", "data": [row.public() for row in rows]})
@@ -170,7 +151,3 @@ def _public(state: KeyState) -> dict[str, Any]:
 
 def _no_key(key_id: str) -> NotFound:
     return NotFound(f"There is no key {key_id!r}.", code="key_not_found")
-
-
-def _unavailable() -> StoreUnavailable:
-    return StoreUnavailable("The store can't be reached; try again shortly.", retry_after_s=2)

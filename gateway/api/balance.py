@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gateway.auth.authenticate import Authenticator
+from gateway.auth.authenticate import Authenticator, credentials
 from gateway.errors import StoreUnavailable
 from gateway.limits.balance import balance
 from gateway.limits.ledger import Ledger, Spent
@@ -19,7 +19,7 @@ def make_router(authenticate: Authenticator, ledger: Ledger) -> APIRouter:
 
     async def user_balance(request: Request) -> dict[str, Any]:
         """The balance of the key."""
-        key = await authenticate(request.headers.get("authorization"))
+        key = await authenticate(credentials(request.headers.get))
         if not key.terms.budgeted:
             return balance(key.terms, Spent(0, 0, 0, 0))
         try:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from gateway.auth.authenticate import Authenticator
+from gateway.auth.authenticate import Authenticator, credentials
 from gateway.auth.permit import may_use, permit
 from gateway.router import Router
 from gateway.upstream.pool import Model
@@ -19,13 +19,13 @@ def make_router(authenticate: Authenticator, models: Router, *, created: int) ->
 
     async def list_models(request: Request) -> dict[str, Any]:
         """All models that the key may use."""
-        key = await authenticate(request.headers.get("authorization"))
+        key = await authenticate(credentials(request.headers.get))
         usable = [model for model in models.models if may_use(key, model.settings)]
         return {"object": "list", "data": [_card(model, created) for model in usable]}
 
     async def one_model(name: str, request: Request) -> dict[str, Any]:
         """One model, by its id or an alias."""
-        key = await authenticate(request.headers.get("authorization"))
+        key = await authenticate(credentials(request.headers.get))
         model = models.find(name)
         permit(key, model.settings)
         return _card(model, created)

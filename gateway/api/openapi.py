@@ -27,6 +27,7 @@ HEADERS = {
     "x-ratelimit-limit-tokens": ("The key's tokens a minute, if it has that limit.", COUNT),
     "x-ratelimit-remaining-tokens": ("How many of them are left.", COUNT),
     "x-ratelimit-reset-tokens": ("The time until all are there again.", TEXT),
+    "x-r1-ending": ("Why the answer is not as its model ended it: repetition.", TEXT),
     "openai-processing-ms": ("Milliseconds until the headers were sent.", COUNT),
 }
 ERROR_HEADERS = {

@@ -1,4 +1,4 @@
-"""`x-request-id` and `server` on the answers of the plain routes."""
+"""`x-request-id`, `server` and what keeps answers out of caches, on the plain routes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class RequestIds:
-    """Raw ASGI around the plain routes; the inference routes send both headers themselves."""
+    """Raw ASGI around the plain routes; the inference routes send their headers themselves."""
 
     def __init__(self, app: App, make_id: Callable[[], str]) -> None:
         self._app = app
@@ -32,6 +32,8 @@ class RequestIds:
                         *message["headers"],
                         (b"x-request-id", identity),
                         (b"server", b"r1"),
+                        (b"cache-control", b"no-store"),
+                        (b"x-content-type-options", b"nosniff"),
                     ]
             await send(message)
 

@@ -43,6 +43,7 @@ TEXT: Schema = {"type": "string"}
 FLAG: Schema = {"type": "boolean"}
 WHOLE: Schema = {"type": "integer"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
+LEAST_ONE: Schema = {"type": "integer", "minimum": 1}
 NUMBER: Schema = {"type": "number"}
 ANY: Schema = {"type": "object"}
 MAYBE_TEXT = _or_null(TEXT)
@@ -97,7 +98,8 @@ SCHEMAS: dict[str, Schema] = {
         stream_options=_OPTIONS,
         max_tokens=COUNT,
         max_completion_tokens=COUNT,
-        n={"type": "integer", "minimum": 1},
+        max_reasoning_tokens=LEAST_ONE,
+        n=LEAST_ONE,
         stop=STOP,
         logprobs=FLAG,
         top_logprobs=COUNT,
@@ -174,7 +176,8 @@ SCHEMAS: dict[str, Schema] = {
         **_SAMPLING,
         stream_options=_OPTIONS,
         max_tokens=_or_null(COUNT),
-        n={"type": "integer", "minimum": 1},
+        max_reasoning_tokens=LEAST_ONE,
+        n=LEAST_ONE,
         stop=STOP,
         echo=FLAG,
         logprobs=COUNT,
@@ -203,7 +206,7 @@ SCHEMAS: dict[str, Schema] = {
         input={"anyOf": [TEXT, {**_list(ANY), "minItems": 1}]},
         instructions=TEXT,
         **_SAMPLING,
-        max_output_tokens={"type": "integer", "minimum": 1},
+        max_output_tokens=LEAST_ONE,
         tools=_list(_object("type", type=TEXT)),
         tool_choice={"anyOf": [TEXT, ANY]},
         reasoning=_object(effort=EFFORT),
@@ -227,7 +230,7 @@ SCHEMAS: dict[str, Schema] = {
             **_list(_object("role content", role=_enum("user", "assistant", "system"))),
             "minItems": 1,
         },
-        max_tokens={"type": "integer", "minimum": 1},
+        max_tokens=LEAST_ONE,
         system=CONTENT,
         temperature=_number(0, 2),
         top_p=_number(0, 1),

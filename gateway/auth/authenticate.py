@@ -16,6 +16,15 @@ from gateway.store.redis import Store, StoreDown
 _UNHEARD_TTL_S = 1.0
 
 
+def credentials(header: Callable[[str], str | None]) -> str | None:
+    """The `authorization` header; Anthropic's clients put their key into `x-api-key`.
+
+    `header` gives a request's header by its name.
+    """
+    given, key = header("authorization"), header("x-api-key")
+    return given if given is not None or key is None else f"Bearer {key}"
+
+
 class AuthWatcher(Protocol):
     """Hears of refused keys: for the counters of telemetry."""
 

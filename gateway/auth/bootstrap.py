@@ -7,7 +7,8 @@
         # hash: 64 hexadecimal characters, HMAC-SHA256 of the text under the pepper
         rpm: 60               # and any other term of a key
 
-All gateways may declare the same file at every start: what is there already is left alone.
+All gateways may declare the same file at every start, and again when the store was emptied: what is
+there already is left alone.
 Another text takes the place of the one before at once. A key that is taken out of the file
 goes on until it is revoked.
 """
@@ -92,6 +93,30 @@ def read(path: Path | None) -> tuple[DeclaredKey, ...]:
     except ValidationError as error:
         faults = error.errors(include_input=False)
         raise ConfigError("\n".join(fault_lines(faults, prefix=f"{_FIELD}: "))) from None
+
+
+async def keep_declared(
+    register: KeyRegister,
+    keys: tuple[DeclaredKey, ...],
+    logger: logging.Logger,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Declare the keys at the start, and again whenever the store was emptied; until cancelled.
+
+    A store is another one when its epoch is. A key that is revoked meanwhile stays revoked.
+    """
+    known = ""
+    while keys:
+        try:
+            epoch = await register.epoch()
+        except StoreDown:
+            if not known:
+                logger.warning("bootstrap_waits_for_store")
+        else:
+            if epoch != known:
+                await declare(register, keys, logger, sleep)
+                known = epoch
+        await sleep(_RETRY_S)
 
 
 async def declare(

@@ -6,28 +6,18 @@ can't be reached, `ConfigError` (from gateway.config) when the pepper can't be r
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from gateway.auth import transfer
 from gateway.auth.register import CreatedKey, KeyRegister, KeyState
 from gateway.auth.terms import NewKey
 from gateway.config import read_secret
-from gateway.store.redis import Store
+from gateway.store.once import with_store
 
 T = TypeVar("T")
-
-
-class NoWatcher:
-    """Counts no store operations."""
-
-    def store_ok(self) -> None:
-        """Nobody counts here."""
-
-    def store_failed(self, operation: str) -> None:
-        """Nobody counts here."""
 
 
 def create_key(
@@ -61,14 +51,29 @@ def revoke_key(url: str, pepper_file: Path, key_id: str) -> bool:
     return _with_register(url, pepper_file, lambda keys: keys.revoke(key_id))
 
 
+def export_keys(url: str, pepper_file: Path) -> list[str]:
+    """All keys as lines that `import_keys` takes: hashes, never a text."""
+    pepper = read_secret(pepper_file, "auth.pepper_file").encode()
+    return _with_register(url, pepper_file, lambda keys: transfer.dump(keys, pepper))
+
+
+def import_keys(
+    url: str, pepper_file: Path, lines: Sequence[str], *, overwrite: bool = False
+) -> list[transfer.Result]:
+    """Put keys back; those that the store has otherwise are left alone unless `overwrite`.
+
+    Raises WrongLines before anything is written.
+    """
+    pepper = read_secret(pepper_file, "auth.pepper_file").encode()
+    parsed = transfer.parse(lines, pepper)
+    return _with_register(
+        url,
+        pepper_file,
+        lambda keys: transfer.restore(keys, parsed, time.time(), overwrite=overwrite),
+    )
+
+
 def _with_register(url: str, pepper_file: Path, call: Callable[[KeyRegister], Awaitable[T]]) -> T:
     pepper = read_secret(pepper_file, "auth.pepper_file").encode()
 
-    async def run() -> T:
-        store = Store(url, timeout_s=5.0, watcher=NoWatcher())
-        try:
-            return await call(KeyRegister(store, pepper, time.time))
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
+    return with_store(url, lambda store: call(KeyRegister(store, pepper, time.time)))

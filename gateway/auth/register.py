@@ -11,6 +11,7 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from gateway.auth.keys import KeyRecord, digest, hint_of, make_key
 from gateway.auth.terms import NewKey
@@ -20,11 +21,14 @@ _KEY = "r1:key:"
 _INDEX = "r1:keys"
 USED = "r1:keys:used"
 CHANNEL = "r1:keys:revoked"
+ENDED_KEPT_S = 86400
+"""How long the record of a text that has ended stays."""
 _ATTEMPTS = 10
 
 # Changes the texts of one key, all or none of them, if nobody else did meanwhile; tells all
-# workers of each address. ARGV: id, index entry before and after, channel, number of records
-# to set, then address, record and seconds to live (0: for ever) of each, then addresses to drop.
+# workers of each address. KEYS: index, times of last use, what all names begin with. ARGV: id,
+# index entry before and after, channel, number of records to set, then address, record and
+# seconds to live (0: for ever) of each, then addresses to drop.
 _CHANGE = """
 if (redis.call('HGET', KEYS[1], ARGV[1]) or '') ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then
@@ -34,18 +38,29 @@ else
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end
 local at = 6
+local function place(address) return KEYS[3] .. string.sub(address, 4) end
 for _ = 1, tonumber(ARGV[5]) do
-  redis.call('SET', ARGV[at], ARGV[at + 1])
-  if ARGV[at + 2] ~= '0' then redis.call('EXPIRE', ARGV[at], ARGV[at + 2]) end
+  redis.call('SET', place(ARGV[at]), ARGV[at + 1])
+  if ARGV[at + 2] ~= '0' then redis.call('EXPIRE', place(ARGV[at]), ARGV[at + 2]) end
   redis.call('PUBLISH', ARGV[4], ARGV[at])
   at = at + 3
 end
-for place = at, #ARGV do
-  redis.call('DEL', ARGV[place])
-  redis.call('PUBLISH', ARGV[4], ARGV[place])
+for drop = at, #ARGV do
+  redis.call('DEL', place(ARGV[drop]))
+  redis.call('PUBLISH', ARGV[4], ARGV[drop])
 end
 return 1
 """
+
+_EPOCH = """
+redis.call('SET', KEYS[1], ARGV[1], 'NX')
+return redis.call('GET', KEYS[1])
+"""
+# How many records one MGET asks for.
+_PAGE = 1000
+
+Restored = Literal["restored", "unchanged", "differs", "taken"]
+"""What became of a key that was to be restored; `taken`: another key has one of its texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +104,8 @@ class KeyRegister:
     async def show(self, key_id: str) -> list[KeyState]:
         """One key by its id: a state for each text that works, newest first; [] if unknown."""
         used = await self._store.indexed(USED)
-        places = await self._places(key_id)
-        values = await self._store.get_many(list(places))
-        records = [KeyRecord.load(value) for value in values if value is not None]
-        return [KeyState(record, _last(used, key_id)) for record in records]
+        records = await self._records(await self._places(key_id))
+        return [KeyState(record, _last(used, key_id)) for record in records.values()]
 
     async def rotate(self, key_id: str, overlap_s: float) -> CreatedKey | None:
         """Give a key another text; the one before works for `overlap_s` more. None if unknown.
@@ -101,12 +114,7 @@ class KeyRegister:
         """
         for _ in range(_ATTEMPTS):
             places = await self._places(key_id)
-            values = await self._store.get_many(list(places))
-            records = {
-                place: KeyRecord.load(value)
-                for place, value in zip(places, values, strict=True)
-                if value is not None
-            }
+            records = await self._records(places)
             if not records:
                 return None
             now = self._now()
@@ -118,8 +126,7 @@ class KeyRegister:
             if overlap_s > 0:
                 kept.insert(0, newest)
                 leaving = replace(current, retires=math.ceil(now + overlap_s))
-                # It stays a while longer, so that its owner is told that it has expired.
-                writes[newest] = (leaving, math.ceil(overlap_s) + 86400)
+                writes[newest] = (leaving, _lives_s(overlap_s))
             drops = [place for place in places if place not in kept]
             if await self._change(key_id, places, (self.address(key), *kept), writes, drops):
                 return CreatedKey(key=key, record=record)
@@ -152,6 +159,51 @@ class KeyRegister:
                 return
         raise StoreDown("contention")
 
+    async def epoch(self) -> str:
+        """A name for the store's present contents: another one once it was emptied."""
+        name: str = await self._store.script("epoch", _EPOCH, "r1:epoch", (secrets.token_hex(8),))
+        return name
+
+    async def texts(self) -> dict[str, dict[str, KeyRecord]]:
+        """All keys by id: the record of each of their texts by its address, newest first."""
+        index = await self._store.indexed(_INDEX)
+        places = [place for each in index.values() for place in each.split()]
+        found: dict[str, KeyRecord] = {}
+        for first in range(0, len(places), _PAGE):
+            found |= await self._records(places[first : first + _PAGE])
+        return {
+            key_id: {place: found[place] for place in each.split() if place in found}
+            for key_id, each in index.items()
+        }
+
+    async def restore(
+        self, key_id: str, records: dict[str, KeyRecord], *, overwrite: bool
+    ) -> Restored:
+        """Put back a key as `texts` gave it: all of its texts or none, unless it differs.
+
+        What is there of it already is left alone. `overwrite`: these records replace what differs.
+        """
+        for _ in range(_ATTEMPTS):
+            places = await self._places(key_id)
+            there = await self._records(places)
+            if there == records:
+                return "unchanged"
+            differs = any(records.get(place) != record for place, record in there.items())
+            if differs and not overwrite:
+                return "differs"
+            others = await self._records(list(records))
+            if any(record.id != key_id for record in others.values()):
+                return "taken"
+            now = self._now()
+            writes = {
+                place: (record, 0 if record.retires is None else _lives_s(record.retires - now))
+                for place, record in records.items()
+            }
+            drops = [place for place in places if place not in records]
+            if await self._change(key_id, places, tuple(records), writes, drops):
+                return "restored"
+        raise StoreDown("contention")
+
     def address(self, key: str) -> str:
         """Where a key's record lies in the store; it does not tell the key."""
         return _KEY + digest(key, self._pepper)
@@ -171,9 +223,18 @@ class KeyRegister:
         records.sort(key=lambda record: (record.created, record.id))
         return [KeyState(record, _last(used, record.id)) for record in records]
 
+    async def _records(self, places: Sequence[str]) -> dict[str, KeyRecord]:
+        """What lies at these addresses, where something does."""
+        values = await self._store.get_many(list(places))
+        return {
+            place: KeyRecord.load(value)
+            for place, value in zip(places, values, strict=True)
+            if value is not None
+        }
+
     async def _places(self, key_id: str) -> tuple[str, ...]:
-        index = await self._store.indexed(_INDEX)
-        return tuple(index.get(key_id, "").split())
+        places = await self._store.field(_INDEX, key_id)
+        return tuple((places or "").split())
 
     async def _change(
         self,
@@ -187,7 +248,7 @@ class KeyRegister:
         for place, (record, lives_s) in writes.items():
             words += (place, record.dump(), str(lives_s))
         words += drops
-        return bool(await self._store.script("keys", _CHANGE, (_INDEX, USED), words))
+        return bool(await self._store.script("keys", _CHANGE, (_INDEX, USED, "r1:"), words))
 
 
 def declared_id(tenant: str, name: str) -> str:
@@ -198,6 +259,16 @@ def declared_id(tenant: str, name: str) -> str:
 def declared_address(digest_hex: str) -> str:
     """Where a key lies whose hash is known instead of its text."""
     return _KEY + digest_hex
+
+
+def digest_of(address: str) -> str:
+    """The hash of the key that lies at an address."""
+    return address.removeprefix(_KEY)
+
+
+def _lives_s(works_s: float) -> int:
+    """For how long a text's record stays: longer, so that its owner is told that it has ended."""
+    return max(1, math.ceil(works_s) + ENDED_KEPT_S)
 
 
 def _last(used: dict[str, str], key_id: str) -> int | None:

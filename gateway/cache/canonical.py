@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -43,6 +44,8 @@ class Addresses:
     def __init__(self, secret: bytes) -> None:
         self._secret = hmac.digest(secret, b"r1 answer cache", hashlib.sha256)
         self._known: dict[str, tuple[ModelSettings, bytes]] = {}
+        # Each request has one of these.
+        self.salt = lru_cache(maxsize=4096)(self._salt)
 
     def answer(
         self, model: ModelSettings, tenant: str, api: Api, body: dict[str, Any], variant: str = ""
@@ -63,7 +66,7 @@ class Addresses:
         """The part of a place that says whose it is; None: everyone's."""
         return _SHARED if tenant is None else self._digest(b"owner", tenant.encode())[:16]
 
-    def salt(self, tenant: str) -> str:
+    def _salt(self, tenant: str) -> str:
         """What keeps a tenant's blocks in the engine's prefix cache apart from others'."""
         return self._digest(b"salt", tenant.encode())[:32]
 

@@ -7,6 +7,7 @@ from gateway.cache.flight import Flight
 from gateway.cache.usage import as_cached, cached
 from gateway.call import Call
 from gateway.router import Router
+from gateway.telemetry import first_token
 from gateway.telemetry.metrics import Metrics
 
 # All of the prompt was cached; metrics put it where the shortest ones are.
@@ -61,7 +62,7 @@ def _begin(call: Call, flight: Flight, router: Router, now: float, metrics: Metr
 
 def _first_token(call: Call, metrics: Metrics) -> None:
     call.first_token_s = call.elapsed()
-    metrics.first_token(call.model.id, call.cache_result, _SHORTEST_PROMPT, call.first_token_s)
+    first_token.count(call, metrics, _SHORTEST_PROMPT)
 
 
 def _age(seconds: float) -> tuple[bytes, bytes]:

@@ -162,6 +162,9 @@ class Flight:
         self.inner = self.origin.branch(self._until_abandoned, self._record)
         self.inner.model = self._asked
         self.inner.cache_result = "miss"
+        if self.behind:
+            # Nobody waits for its first token.
+            self.inner.first_token_counted = True
         keeper = asyncio.create_task(self._keep(lease))
         try:
             error = await self._work(self.inner)
@@ -219,7 +222,8 @@ class Flight:
                     self._abandoned.set()
                     return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _QUICK_S if readers else _CALM_S)
+                async with asyncio.timeout(_QUICK_S if readers else _CALM_S):
+                    await self._wake.wait()
 
     async def _until_abandoned(self) -> Message:
         await self._abandoned.wait()
@@ -236,6 +240,8 @@ class Flight:
         """The answer to be kept; empty if it is not to be."""
         settings, now = self._means.settings, self._means.now()
         if inner.model.id != self._asked.id or self.tape.size > settings.max_answer_bytes:
+            return b""
+        if inner.stopped is not None:
             return b""
         fresh_s = lifetime_s(self.place.ttl_s, settings.jitter, self._means.draw())
         entry = Entry(

@@ -191,12 +191,13 @@ class ResponseCache:
             del self._flights[flight.place.key]
         if flight.behind and flight.inner is not None:
             self._charge(flight.inner)
+            self._metrics.usage(flight.inner.model.id, flight.inner.usage)
         fault = None if task.cancelled() else task.exception()
         if fault is None and flight.behind:
             fault = flight.tape.error
         if fault is not None:
             # Callers, where there are any, were told; but nobody hears of what fails behind them.
-            fields = {"request_id": flight.origin.id, "model": flight.origin.model_label}
+            fields = {**flight.origin.names(), "model": flight.origin.model_label}
             self._logger.warning("shared_answer_failed", exc_info=fault, extra={"fields": fields})
 
     async def _ride(self, call: Call, flight: Flight) -> None:
@@ -215,6 +216,7 @@ class ResponseCache:
                 call.adopt(flight.inner)
             elif flight.tape.ended:
                 call.usage = cached(flight.usage)
+                call.stopped = None if flight.inner is None else flight.inner.stopped
 
 
 def _tenant(key: KeyRecord | None) -> str:

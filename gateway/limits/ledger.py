@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import orjson
 
@@ -104,9 +104,9 @@ class Ledger:
 
         Gives for each settlement whether its tenant is among the TENANTS_NAMED largest.
         """
-        settlements = orjson.dumps([asdict(each) for each in batch]).decode()
+        settlements = orjson.dumps(list(batch)).decode()
         words = (number, self._usage_days, TENANTS_NAMED, settlements)
-        keys = (f"r1:settled:{worker}", USED, "r1:tenants")
+        keys = (f"r1:settled:{worker}", USED, "r1:tenants", "r1:")
         named = await self._store.script("settle", SETTLE, keys, words)
         return [bool(each) for each in named]
 

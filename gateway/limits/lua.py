@@ -165,8 +165,9 @@ SETTLE = (
     _CLOCK
     + _WINDOW
     + """
--- KEYS: the worker's mark, times of last use, tenants by use. ARGV: number of this batch, days
--- that usage is kept, tenants that have a label of their own, the settlements as JSON.
+-- KEYS: the worker's mark, times of last use, tenants by use, what all names begin with. ARGV:
+-- number of this batch, days that usage is kept, tenants that have a label of their own, the
+-- settlements as JSON.
 -- A batch that was taken already is left alone: its sender did not hear the answer.
 local function ranks(list)
   local top = {}
@@ -176,7 +177,7 @@ local function ranks(list)
   end
   return top
 end
-local list = cjson.decode(ARGV[4])
+local list, r1 = cjson.decode(ARGV[4]), KEYS[4]
 local kinds = {'requests', 'cached', 'hit', 'miss', 'completion', 'reasoning', 'usd'}
 local taken = tonumber(redis.call('HGET', KEYS[1], 'batch') or '0')
 if taken >= tonumber(ARGV[1]) then return ranks(list) end
@@ -196,9 +197,9 @@ local function spend(key, name, amount)
 end
 
 for _, each in ipairs(list) do
-  if each.reservation ~= '' then redis.call('HDEL', 'r1:live:' .. each.key, each.reservation) end
+  if each.reservation ~= '' then redis.call('HDEL', r1 .. 'live:' .. each.key, each.reservation) end
   if each.counted then
-    local window, used = 'r1:window:' .. each.key, each.hit + each.miss + each.completion
+    local window, used = r1 .. 'window:' .. each.key, each.hit + each.miss + each.completion
     roll(window)
     local reserved = tonumber(redis.call('HGET', window, 't' .. text(each.second)) or '0')
     local change = used - each.tokens
@@ -209,11 +210,12 @@ for _, each in ipairs(list) do
     end
   end
   if each.budgeted then
-    if each.usd > 0 then spend('r1:spent:' .. each.key, 'usd:', each.usd) end
-    if each.reasoning > 0 then spend('r1:spent:' .. each.key, 'reasoning:', each.reasoning) end
+    if each.usd > 0 then spend(r1 .. 'spent:' .. each.key, 'usd:', each.usd) end
+    if each.reasoning > 0 then spend(r1 .. 'spent:' .. each.key, 'reasoning:', each.reasoning) end
   end
   if each.requests > 0 or each.completion > 0 then
-    local usage, row = 'r1:usage:' .. day, each.key .. '\\t' .. each.tenant .. '\\t' .. each.model
+    local usage = r1 .. 'usage:' .. day
+    local row = each.key .. '\\t' .. each.tenant .. '\\t' .. each.model
     for _, kind in ipairs(kinds) do
       if each[kind] > 0 then
         redis.call('HINCRBY', usage, row .. '\\t' .. kind, text(each[kind]))

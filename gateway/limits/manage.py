@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import date
 
-from gateway.auth.manage import NoWatcher
 from gateway.limits import usage
-from gateway.store.redis import Store
+from gateway.store.once import with_store
 
 
 def read_usage(
@@ -18,12 +16,4 @@ def read_usage(
     Raises StoreDown, or ValueError if the days are the wrong way round or too many.
     """
     days = usage.days_between(first, last)
-
-    async def run() -> list[usage.UsageRow]:
-        store = Store(url, timeout_s=5.0, watcher=NoWatcher())
-        try:
-            return await usage.read(store, days, key_id)
-        finally:
-            await store.close()
-
-    return asyncio.run(run())
+    return with_store(url, lambda store: usage.read(store, days, key_id))

@@ -7,6 +7,7 @@ them for one token.
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 
 from gateway.model_settings import Prices
 from gateway.protocol.usage import Usage
@@ -38,6 +39,11 @@ def dollars(amount: int, places: int = 9) -> str:
 
 
 def _times(*parts: tuple[int, float]) -> int:
-    # USD for a million tokens is 1000 times 10^-9 USD for one.
-    total = sum((tokens * Decimal(str(price)) * 1000 for tokens, price in parts), Decimal(0))
+    total = sum((tokens * _each(price) for tokens, price in parts if tokens and price), Decimal(0))
     return int(total.to_integral_value(ROUND_HALF_EVEN))
+
+
+@lru_cache(maxsize=1024)
+def _each(price: float) -> Decimal:
+    # USD for a million tokens is 1000 times 10^-9 USD for one.
+    return Decimal(str(price)) * 1000

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 
 from gateway.limits.ledger import TENANTS_NAMED, Ledger, Settlement
 from gateway.limits.prices import NANO
 from gateway.store.redis import StoreDown
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.tenants import OTHER
 
 _BATCH = 50  # one script run, during which Redis does nothing else
 _RETRY_S = 0.5
-OTHER = "other"
+_GATHER_S = 0.005
+"""Settlements of so much time share a trip to the store."""
 
 
 class Settler:
@@ -31,7 +33,9 @@ class Settler:
         sleep: Callable[[float], Awaitable[None]],
         *,
         most: int = 100_000,
+        named: Iterable[str] = (),
     ) -> None:
+        """Args: `named` are the tenants that the metrics of this worker name already."""
         self._ledger = ledger
         self._metrics = metrics
         self._worker = worker
@@ -40,13 +44,13 @@ class Settler:
         self._waiting: deque[Settlement] = deque()
         self._batch: list[Settlement] = []
         self._number = 0
-        self._named: set[str] = set()
+        self._named = set(named)
         self._work = asyncio.Event()
 
     def add(self, settlement: Settlement) -> None:
         """Settle this soon."""
         if len(self._waiting) >= self._most:
-            self._metrics.store_failed("settle_dropped")
+            self._metrics.store_failed("keys", "settle_dropped")
             return
         self._waiting.append(settlement)
         self._work.set()
@@ -55,6 +59,7 @@ class Settler:
         """Send what waits; runs until cancelled."""
         while True:
             await self._work.wait()
+            await self._sleep(_GATHER_S)
             try:
                 await self._send()
             except StoreDown:

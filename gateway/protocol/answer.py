@@ -1,6 +1,6 @@
 """Turning vLLM's whole (not streamed) answers into those that the gateway gives. Pure.
 
-The changes are those of `gateway.protocol.stream`.
+The changes are those of `gateway.protocol.chat_stream` and `gateway.protocol.text_stream`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ import orjson
 
 from gateway.errors import UpstreamFailed
 from gateway.protocol.reasoning import count
+from gateway.protocol.repetition import mark, translate_ending
 from gateway.protocol.request import Asked
-from gateway.protocol.usage import Usage, with_cache_counts, with_reasoning
+from gateway.protocol.usage import Usage, token_count, with_cache_counts, with_reasoning
 from gateway.protocol.wire import ENGINE_FIELDS, drop, read_object
 
 
@@ -39,15 +40,20 @@ def translate_body(
                 message["content"] = reasoning + (message.get("content") or "")
                 reasoning = None
             if asked.heard is not None:
-                asked.heard += (reasoning or "", message.get("content") or "")
+                asked.heard.said(ids or (), reasoning, message.get("content"))
             if reasoning is not None and ids is not None and think_end is not None:
                 usage.reasoning += count(ids, think_end)
             elif reasoning is not None and isinstance(reported, dict):
                 details = reported.get("completion_tokens_details") or {}
-                usage.reasoning = details.get("reasoning_tokens") or 0
+                usage.reasoning = token_count(details.get("reasoning_tokens"))
             message["reasoning_content"] = reasoning if asked.reasoning else None
             if reasoning is not None and not asked.reasoning:
                 choice["logprobs"] = None
+        elif asked.heard is not None:
+            asked.heard.said(ids or (), choice.get("text"))
+        translate_ending(choice)
+        if asked.heard is not None and asked.heard.loops:
+            mark(choice)
         if not asked.token_ids:
             drop(choice, ("token_ids", "prompt_token_ids", "routed_experts"))
     if isinstance(reported, dict):

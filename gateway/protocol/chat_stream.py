@@ -15,8 +15,10 @@ from typing import Any
 import orjson
 
 from gateway.protocol import sse
+from gateway.protocol.chat_run import Run, Runs
 from gateway.protocol.continuation import Progress
 from gateway.protocol.reasoning import ReasoningCounter
+from gateway.protocol.repetition import translate_ending
 from gateway.protocol.request import Asked
 from gateway.protocol.stream import END, Piece, Rest
 from gateway.protocol.usage import Usage, with_cache_counts, with_reasoning
@@ -34,6 +36,9 @@ class ChatStream:
         self._finished: set[int] = set()
         self._choices = int(asked.body.get("n") or 1)
         self._head: dict[str, Any] = {}
+        # Who wants other texts or fields than usual gets each event on its own.
+        usual = asked.thinks and asked.reasoning and not asked.token_ids
+        self._runs = Runs(model) if usual and self._choices == 1 else None
         self.usage = Usage()
         self.progress: Progress | None = None
 
@@ -41,7 +46,42 @@ class ChatStream:
         """One event of vLLM as the bytes to send; several events when one must be cut."""
         if data == sse.DONE_DATA:
             return END
-        return self._chunk(read_chunk(data))
+        piece = self._chunk(read_chunk(data))
+        if self._runs is not None and not self._runs.ready:
+            self._runs.learn(data)
+        return piece
+
+    def run(self, events: list[bytes], begin: int) -> tuple[Piece, int]:
+        """The same for as many of the events as can be taken together, from `begin` on.
+
+        Also gives the place of the first one that was not taken.
+        """
+        # One event alone is read faster than it is looked at.
+        if self._runs is not None and self._runs.ready and len(events) - begin > 1:
+            run = self._runs.first(sse.stream(events[begin:]))
+            if run is not None:
+                return self._passed(run), begin + run.events
+        return self.event(events[begin]), begin + 1
+
+    def pieces(self, stream: bytes) -> tuple[Piece, int] | None:
+        """The events that a piece of the stream begins with, if they can be taken together.
+
+        Also gives how many bytes they had.
+        """
+        run = None if self._runs is None else self._runs.first(stream)
+        return None if run is None else (self._passed(run), run.size)
+
+    def _passed(self, run: Run) -> Piece:
+        self.usage.completion += len(run.ids)
+        if self.progress is not None:
+            self.progress.passed(run.ids, run.reasoning, run.content)
+        if self._asked.heard is not None:
+            self._asked.heard.said(run.ids, run.reasoning, run.content)
+        counter = self._counter(0)
+        before = counter.tokens
+        counter.feed(run.ids, reasoning=run.reasoning is not None, content=bool(run.content))
+        self.usage.reasoning += counter.tokens - before
+        return Piece(run.data, len(run.ids), bool(run.content))
 
     def _chunk(self, chunk: dict[str, Any]) -> Piece:
         chunk["model"] = self._model
@@ -72,7 +112,7 @@ class ChatStream:
             if not self._asked.thinks and delta.get("reasoning") is not None:
                 delta["content"] = delta.pop("reasoning") + (delta.get("content") or "")
             if self._asked.heard is not None:
-                self._asked.heard += (delta.get("reasoning") or "", delta.get("content") or "")
+                self._asked.heard.said(ids, delta.get("reasoning"), delta.get("content"))
             content = bool(delta.get("content") or delta.get("tool_calls")) or content
             if self.progress is not None:
                 self.progress.passed(ids, delta.get("reasoning"), delta.get("content"))
@@ -80,6 +120,7 @@ class ChatStream:
             if not self._asked.token_ids:
                 choice.pop("token_ids", None)
             if choice.get("finish_reason") is not None:
+                translate_ending(choice)
                 self._finished.add(choice.get("index", 0))
             out.extend(self._shape(choice, delta, cut))
         if usage is not None:
@@ -119,6 +160,11 @@ class ChatStream:
         """The usage event of an answer that another server ended."""
         return self._chunk({**self._head, "choices": [], "usage": usage}).data
 
+    def stop(self, why: str) -> bytes:
+        """The events that end the answer here."""
+        last = self.resumed(Rest((), None, None, "stop", why)).data
+        return last + self.closing(self.usage.told())
+
     def _read_usage(self, usage: dict[str, Any]) -> None:
         self.usage.read(usage)
         with_cache_counts(usage)
@@ -126,10 +172,7 @@ class ChatStream:
             with_reasoning(usage, self.usage.reasoning)
 
     def _count(self, choice: dict[str, Any], delta: dict[str, Any], ids: Any) -> int | None:
-        index = choice.get("index", 0)
-        counter = self._counters.get(index)
-        if counter is None:
-            counter = self._counters[index] = ReasoningCounter(self._think_end)
+        counter = self._counter(choice.get("index", 0))
         before = counter.tokens
         cut = counter.feed(
             ids,
@@ -138,6 +181,12 @@ class ChatStream:
         )
         self.usage.reasoning += counter.tokens - before
         return cut
+
+    def _counter(self, index: int) -> ReasoningCounter:
+        counter = self._counters.get(index)
+        if counter is None:
+            counter = self._counters[index] = ReasoningCounter(self._think_end)
+        return counter
 
     def _shape(
         self, choice: dict[str, Any], delta: dict[str, Any], cut: int | None

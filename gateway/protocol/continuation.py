@@ -14,8 +14,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from gateway.protocol.request import Asked
+from gateway.protocol.think import CLOSE, overlap
 
-THINK_END = "</think>"
+END = "<｜end▁of▁sentence｜>"
+"""The token that ends an answer, of R1 and its distills."""
 
 _GIVEN_ON = frozenset(
     {
@@ -24,6 +26,8 @@ _GIVEN_ON = frozenset(
         "top_k",
         "min_p",
         "stop_token_ids",
+        # What came of the reasoning is counted too: it is in the prompt then.
+        "thinking_token_budget",
         "ignore_eos",
         "logit_bias",
         "cache_salt",
@@ -56,7 +60,6 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logprobs": (False,),
     "top_logprobs": (0,),
     "echo": (False,),
-    "tools": ([],),
     "tool_choice": ("none",),
     "parallel_tool_calls": (True, False),
     "response_format": ({"type": "text"},),
@@ -132,9 +135,9 @@ class Progress:
         """What of `text`, the text of the tokens, did not pass yet; None if another text passed."""
         if not self.opened:
             # An empty think block: its end is in the tokens and in no text.
-            before, after = "", text.removeprefix(THINK_END) if self.chat else text
+            before, after = "", text.removeprefix(CLOSE) if self.chat else text
         else:
-            before, mark, after = text.partition(THINK_END)
+            before, mark, after = text.partition(CLOSE)
             if not self.content:
                 held = before[self.reasoning :] + mark + after
                 return held if self._fits(before, self.reasoning) else None
@@ -211,11 +214,3 @@ def stops_of(body: dict[str, Any]) -> list[str]:
     if stop is None:
         return []
     return [stop] if isinstance(stop, str) else list(stop)
-
-
-def overlap(text: str, stop: str) -> int:
-    """Length of the longest end of `text` that `stop` begins with, short of all of it."""
-    for size in range(min(len(text), len(stop) - 1), 0, -1):
-        if text.endswith(stop[:size]):
-            return size
-    return 0

@@ -7,12 +7,11 @@ it was lost: so ids, counts and the split at `</think>` go on where they stopped
 
 from __future__ import annotations
 
-from typing import Any
-
 from gateway.protocol import sse
-from gateway.protocol.continuation import THINK_END, Progress, Stops, overlap
+from gateway.protocol.continuation import Progress, Stops
 from gateway.protocol.reasoning import count
 from gateway.protocol.stream import ContinuableStream, Piece, Rest
+from gateway.protocol.think import ThinkSplitter
 from gateway.protocol.usage import Usage
 from gateway.protocol.wire import read_chunk
 
@@ -34,8 +33,7 @@ class Continued:
         self._progress = progress
         self._stops = stops
         self._held = held
-        self._text = ""
-        self._thinking = progress.thinking
+        self._splitter = ThinkSplitter(opened=progress.thinking, begun=True)
         self._think_end = think_end
 
     @property
@@ -72,17 +70,12 @@ class Continued:
         return piece
 
     def _split(self, text: str, *, last: bool) -> tuple[str | None, str | None]:
-        """Reasoning and content; a mark may come in parts."""
-        text, self._text = self._text + text, ""
-        if not self._thinking:
-            return None, text or None
-        before, mark, after = text.partition(THINK_END)
-        if mark:
-            self._thinking = False
-            return before or None, after or None
-        keep = 0 if last else overlap(text, THINK_END)
-        self._text = text[len(text) - keep :]
-        return text[: len(text) - keep] or None, None
+        """Reasoning and content."""
+        reasoning, content = self._splitter.feed(text)
+        if last:
+            held_reasoning, held_content = self._splitter.end()
+            reasoning, content = reasoning + held_reasoning, content + held_content
+        return reasoning or None, content or None
 
 
 def closing(stream: ContinuableStream, progress: Progress, think_end: int | None) -> bytes:
@@ -91,12 +84,6 @@ def closing(stream: ContinuableStream, progress: Progress, think_end: int | None
     How much of the prompt was cached is not known: the server that knew is lost.
     """
     ids = progress.ids.tolist()
-    usage: dict[str, Any] = {
-        "prompt_tokens": len(progress.prompt),
-        "total_tokens": len(progress.prompt) + len(ids),
-        "completion_tokens": len(ids),
-        "prompt_tokens_details": {"cached_tokens": 0},
-    }
     if progress.opened and think_end is not None:
         stream.usage.reasoning = count(ids, think_end)
-    return stream.closing(usage)
+    return stream.closing(Usage(len(progress.prompt), len(ids)).told())

@@ -16,6 +16,7 @@ from gateway.protocol.conversation import (
     check_message_tools,
     check_turns,
 )
+from gateway.protocol.reach import check_reach
 from gateway.protocol.rules import (
     Rule,
     at_most,
@@ -29,6 +30,7 @@ from gateway.protocol.rules import (
     whole,
     wrong,
 )
+from gateway.protocol.structures import check_structures
 from gateway.settings import Bounds
 
 Api = Literal["chat", "completions", "responses", "messages", "count_tokens"]
@@ -37,6 +39,13 @@ _TOKENS = whole(0, 2**31)
 _LEAST_ONE = whole(1, 2**31)
 _SEED = whole(-(2**63), 2**63 - 1)
 _PENALTY = number(-2, 2)
+
+
+def _no_budget(field: str, value: Any) -> None:
+    raise InvalidRequest(
+        f"'{field}' is known in chat and text completions alone; leave it out here.", param=field
+    )
+
 
 # Of all APIs; the last five are vLLM's own.
 _SAMPLING: dict[str, Rule] = {
@@ -58,6 +67,7 @@ _CHAT: dict[str, Rule] = {
     **_SAMPLING,
     "max_tokens": _TOKENS,
     "max_completion_tokens": _TOKENS,
+    "max_reasoning_tokens": _LEAST_ONE,
     "logprobs": flag,
     "parallel_tool_calls": flag,
     "return_token_ids": flag,
@@ -66,6 +76,7 @@ _CHAT: dict[str, Rule] = {
 _COMPLETIONS: dict[str, Rule] = {
     **_SAMPLING,
     "max_tokens": _TOKENS,
+    "max_reasoning_tokens": _LEAST_ONE,
     "echo": flag,
     "suffix": text(2**20),
     "return_token_ids": flag,
@@ -73,6 +84,7 @@ _COMPLETIONS: dict[str, Rule] = {
 _RESPONSES: dict[str, Rule] = {
     **_SAMPLING,
     "max_output_tokens": _LEAST_ONE,
+    "max_reasoning_tokens": _no_budget,
     "max_tool_calls": _LEAST_ONE,
     "instructions": text(2**31),
     "parallel_tool_calls": flag,
@@ -85,6 +97,7 @@ _RESPONSES: dict[str, Rule] = {
 _MESSAGES: dict[str, Rule] = {
     **_SAMPLING,
     "max_tokens": _LEAST_ONE,
+    "max_reasoning_tokens": _no_budget,
     "output_config": record,
     "tool_choice": record,
 }
@@ -125,6 +138,8 @@ def check_fields(body: dict[str, Any], api: Api, bounds: Bounds) -> None:
         _check_stops("stop_sequences", body.get("stop_sequences"), bounds)
         if api == "messages" and body.get("max_tokens") is None:
             raise wrong("max_tokens", "given: the most tokens that the answer may have")
+    check_reach(body, bounds)
+    check_structures(body, bounds)
 
 
 def _check_options(body: dict[str, Any]) -> None:
@@ -146,6 +161,9 @@ def _check_choices(body: dict[str, Any], bounds: Bounds) -> None:
         if body.get(field) is not None:
             whole(1, bounds.choices)(field, body[field])
     _check_count("prompt_logprobs", body, bounds)
+    for field in ("stop_token_ids", "allowed_token_ids", "bad_words", "logprob_token_ids"):
+        if body.get(field) is not None:
+            entries(field, body[field], bounds.logit_bias, "logit_bias", empty=True)
 
 
 def _check_count(field: str, body: dict[str, Any], bounds: Bounds) -> None:

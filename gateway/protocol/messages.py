@@ -12,16 +12,20 @@ import orjson
 
 from gateway.errors import UpstreamFailed, UpstreamRejected
 from gateway.protocol import sse
+from gateway.protocol.repetition import REPETITION
 from gateway.protocol.request import Asked
 from gateway.protocol.stream import Piece
-from gateway.protocol.usage import Usage, estimated_reasoning
+from gateway.protocol.usage import Usage, estimated_reasoning, token_count
 from gateway.protocol.wire import drop, read_object
 
 _ENGINE_FIELDS = ("kv_transfer_params", "ec_transfer_params")
+_TEXTS = ("thinking", "text", "partial_json")
+_ENDING = "ending"
+"""Why an answer is not as its model would have ended it; here `stop_reason` is the API's own."""
 _REFUSALS = ("invalid_request_error", "BadRequestError")
 
 
-def read_message(data: bytes, model: str) -> tuple[bytes, Usage]:
+def read_message(data: bytes, asked: Asked, model: str) -> tuple[bytes, Usage]:
     """A whole message. Raises UpstreamFailed if it isn't one."""
     body = read_object(data)
     content = body.get("content")
@@ -35,6 +39,10 @@ def read_message(data: bytes, model: str) -> tuple[bytes, Usage]:
     other = sum(len(block.get("text") or "") for block in content)
     other += sum(len(str(block["input"])) for block in content if block.get("input"))
     usage.reasoning = estimated_reasoning(usage.completion, thinking, thinking + other)
+    if asked.heard is not None:
+        asked.heard.said((), *(block.get("thinking") or block.get("text") for block in content))
+        if asked.heard.loops:
+            body[_ENDING] = REPETITION
     return orjson.dumps(body), usage
 
 
@@ -50,7 +58,9 @@ class MessagesStream:
     """The events of a streamed message."""
 
     def __init__(self, asked: Asked, model: str) -> None:
+        self._asked = asked
         self._model = model
+        self._block: int | None = None  # the one that is open
         self._thinking = 0
         self._other = 0
         self.usage = Usage()
@@ -68,6 +78,10 @@ class MessagesStream:
             )
         if kind == "content_block_delta":
             return self._delta(event, data)
+        if kind == "content_block_start":
+            self._block = event.get("index")
+        elif kind == "content_block_stop":
+            self._block = None
         if kind == "message_stop":
             self.finished = True
             return Piece(sse.named_event(kind, data), end=True)
@@ -84,8 +98,25 @@ class MessagesStream:
             )
         return Piece(sse.named_event(kind, data))
 
+    def stop(self, why: str) -> bytes:
+        """The events that end the answer here."""
+        self.finished = True
+        events: list[dict[str, Any]] = []
+        if self._block is not None:
+            events.append({"type": "content_block_stop", "index": self._block})
+        delta = {"stop_reason": "end_turn", "stop_sequence": None, _ENDING: why}
+        usage = {
+            "input_tokens": self.usage.prompt - self.usage.cached,
+            "output_tokens": self.usage.completion,
+        }
+        events.append({"type": "message_delta", "delta": delta, "usage": usage})
+        events.append({"type": "message_stop"})
+        return b"".join(sse.named_event(each["type"], orjson.dumps(each)) for each in events)
+
     def _delta(self, event: dict[str, Any], data: bytes) -> Piece:
         delta = event.get("delta") or {}
+        if self._asked.heard is not None:
+            self._asked.heard.said((), *(delta.get(name) for name in _TEXTS))
         thinking = len(delta.get("thinking") or "")
         other = len(delta.get("text") or delta.get("partial_json") or "")
         self._thinking += thinking
@@ -101,10 +132,10 @@ def _read_usage(usage: Usage, reported: Any) -> None:
     """Anthropic's prompt count leaves out what the cache had; ours does not."""
     if not isinstance(reported, dict):
         return
-    usage.cached = reported.get("cache_read_input_tokens") or 0
-    created = reported.get("cache_creation_input_tokens") or 0
-    usage.prompt = (reported.get("input_tokens") or 0) + usage.cached + created
-    usage.completion = reported.get("output_tokens") or 0
+    usage.cached = token_count(reported.get("cache_read_input_tokens"))
+    created = token_count(reported.get("cache_creation_input_tokens"))
+    usage.prompt = token_count(reported.get("input_tokens")) + usage.cached + created
+    usage.completion = token_count(reported.get("output_tokens"))
 
 
 def _fault(fault: Any) -> UpstreamFailed | UpstreamRejected:

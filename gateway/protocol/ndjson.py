@@ -21,3 +21,8 @@ class LineScanner:
         if len(self._rest) > self._limit:
             raise EventTooLarge
         return [line for line in lines if line.strip()]
+
+    @property
+    def pending(self) -> bool:
+        """True while part of a line is held."""
+        return bool(self._rest.strip())

@@ -42,6 +42,10 @@ class OllamaStream:
         last = self._inner.chunk({**self._frame, "choices": [choice], "usage": _usage(line)})
         return Piece(last.data + self._inner.end().data, last.tokens, last.content, end=True)
 
+    def stop(self, why: str) -> bytes:
+        """The events that end the answer here."""
+        return self._inner.stop(why)
+
     @property
     def finished(self) -> bool:
         """True when the last line came."""

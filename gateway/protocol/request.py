@@ -10,6 +10,7 @@ import orjson
 from gateway.errors import InvalidRequest
 from gateway.protocol.fields import Api as Api
 from gateway.protocol.fields import check_fields
+from gateway.protocol.heard import Heard
 from gateway.settings import Bounds
 
 OPENAI_CHUNKS: tuple[Api, ...] = ("chat", "completions")
@@ -64,8 +65,8 @@ class Asked:
     """The caller's own bound on the answer, in tokens."""
     thinks: bool = True
     """The answer begins inside the think block, where it has one."""
-    heard: list[str] | None = None
-    """The answer's texts, collected here while someone wants to read them."""
+    heard: Heard | None = None
+    """Told of what is said, while someone wants to read along."""
     sequence: int = 0
     """The number of the next event of a streamed response."""
     salt: str | None = None

@@ -13,9 +13,11 @@ import orjson
 
 from gateway.errors import UpstreamFailed
 from gateway.protocol import sse
+from gateway.protocol.open_response import OpenResponse
+from gateway.protocol.repetition import mark
 from gateway.protocol.request import Asked
 from gateway.protocol.stream import Piece
-from gateway.protocol.usage import Usage, estimated_reasoning
+from gateway.protocol.usage import Usage, estimated_reasoning, token_count
 from gateway.protocol.wire import drop, error_from, read_object
 
 _ENGINE_FIELDS = (
@@ -27,12 +29,16 @@ _ENGINE_FIELDS = (
 _LAST = ("response.completed", "response.incomplete")
 
 
-def read_response(data: bytes, model: str) -> tuple[bytes, Usage]:
+def read_response(data: bytes, asked: Asked, model: str) -> tuple[bytes, Usage]:
     """A whole response. Raises UpstreamFailed if it isn't one."""
     body = read_object(data)
     usage = _translate(body, model)
     if body.get("status") == "failed":
         raise UpstreamFailed("The model server failed while it worked on the answer.")
+    if asked.heard is not None:
+        asked.heard.said((), *(text for item in body["output"] for text in _texts(item)))
+        if asked.heard.loops:
+            mark(body)
     return orjson.dumps(body), usage
 
 
@@ -42,6 +48,7 @@ class ResponsesStream:
     def __init__(self, asked: Asked, model: str) -> None:
         self._asked = asked
         self._model = model
+        self._open = None if asked.heard is None else OpenResponse()
         self.usage = Usage()
         self.finished = False
 
@@ -60,7 +67,11 @@ class ResponsesStream:
         number = event.get("sequence_number")
         if isinstance(number, int):
             self._asked.sequence = number + 1
+        if self._open is not None:
+            self._open.saw(event)
         if kind.endswith(".delta"):
+            if self._asked.heard is not None:
+                self._asked.heard.said((), event.get("delta"))
             # Until the usage comes, at the end, each delta counts as a token.
             reasoning = kind == "response.reasoning_text.delta"
             self.usage.completion += 1
@@ -75,6 +86,11 @@ class ResponsesStream:
             return Piece(sse.named_event(kind, orjson.dumps(event)), end=True)
         _name(response, self._model)
         return Piece(sse.named_event(kind, orjson.dumps(event)))
+
+    def stop(self, why: str) -> bytes:
+        """The events that end the answer here."""
+        self.finished = True
+        return b"" if self._open is None else self._open.end(why, self._asked.sequence)
 
 
 def _name(response: dict[str, Any], model: str) -> None:
@@ -92,23 +108,28 @@ def _translate(response: dict[str, Any], model: str, into: Usage | None = None) 
     reported = response.get("usage")
     if not isinstance(reported, dict):
         return usage
-    usage.prompt = reported.get("input_tokens") or 0
-    usage.completion = reported.get("output_tokens") or 0
-    usage.cached = (reported.get("input_tokens_details") or {}).get("cached_tokens") or 0
+    usage.prompt = token_count(reported.get("input_tokens"))
+    usage.completion = token_count(reported.get("output_tokens"))
+    usage.cached = token_count((reported.get("input_tokens_details") or {}).get("cached_tokens"))
     details = reported.get("output_tokens_details")
     if not isinstance(details, dict):
         details = reported["output_tokens_details"] = {}
-    usage.reasoning = details.get("reasoning_tokens") or _estimate(usage.completion, output)
+    told = token_count(details.get("reasoning_tokens"))
+    usage.reasoning = told or _estimate(usage.completion, output)
     details["reasoning_tokens"] = usage.reasoning
     return usage
+
+
+def _texts(item: dict[str, Any]) -> list[str]:
+    """All that an item of the output says."""
+    parts = item.get("content") or ()
+    return [item.get("arguments") or "", *(part.get("text") or "" for part in parts)]
 
 
 def _estimate(completion: int, output: list[Any]) -> int:
     reasoning = everything = 0
     for item in output:
-        size = len(item.get("arguments") or "")
-        for part in item.get("content") or ():
-            size += len(part.get("text") or "")
+        size = sum(map(len, _texts(item)))
         everything += size
         if item.get("type") == "reasoning":
             reasoning += size

@@ -50,6 +50,9 @@ class StreamTranslator(Protocol):
     def finished(self) -> bool:
         """True when every choice has a finish reason."""
 
+    def stop(self, why: str) -> bytes:
+        """The events that end the answer here: a normal end, which says `why` beside it."""
+
 
 @runtime_checkable
 class ContinuableStream(StreamTranslator, Protocol):

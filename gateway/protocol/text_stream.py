@@ -8,6 +8,7 @@ import orjson
 
 from gateway.protocol import sse
 from gateway.protocol.continuation import Progress
+from gateway.protocol.repetition import translate_ending
 from gateway.protocol.request import Asked
 from gateway.protocol.stream import END, Piece, Rest
 from gateway.protocol.usage import Usage, with_cache_counts
@@ -48,15 +49,19 @@ class CompletionStream:
         content = False
         for choice in chunk["choices"]:
             content = bool(choice.get("text")) or content
-            self.usage.completion += len(choice.get("token_ids") or ())
+            ids = choice.get("token_ids") or ()
+            self.usage.completion += len(ids)
+            if self._asked.heard is not None:
+                self._asked.heard.said(ids, choice.get("text"))
             # A choice carries its prompt once; the choices of one prompt share it.
             prompt_ids = choice.get("prompt_token_ids")
             if prompt_ids and choice.get("index", 0) % self._per_prompt == 0:
                 self.usage.prompt += len(prompt_ids)
             if self.progress is not None:
                 self.progress.prompt = choice.get("prompt_token_ids") or self.progress.prompt
-                self.progress.passed(choice.get("token_ids") or (), None, choice.get("text"))
+                self.progress.passed(ids, None, choice.get("text"))
             if choice.get("finish_reason") is not None:
+                translate_ending(choice)
                 self._finished.add(choice.get("index", 0))
             if not self._asked.token_ids:
                 drop(choice, ("token_ids", "prompt_token_ids", "prompt_logprobs"))
@@ -77,6 +82,11 @@ class CompletionStream:
     def closing(self, usage: dict[str, Any]) -> bytes:
         """The usage event of an answer that another server ended."""
         return self._chunk({**self._head, "choices": [], "usage": usage}).data
+
+    def stop(self, why: str) -> bytes:
+        """The events that end the answer here."""
+        last = self.resumed(Rest((), None, None, "stop", why)).data
+        return last + self.closing(self.usage.told())
 
     @property
     def finished(self) -> bool:

@@ -14,14 +14,17 @@ class ThinkSplitter:
 
     `opened`: the prompt ended with `<think>`, so the text begins inside the reasoning. The marks
     and the white space in front of an opening one are left out, all else is kept as it is.
+    `begun`: the text goes on from one whose beginning passed already, so no mark opens it.
     """
 
     __slots__ = ("_held", "_opened", "_state")
 
-    def __init__(self, *, opened: bool) -> None:
+    def __init__(self, *, opened: bool, begun: bool = False) -> None:
         self._held = ""
         self._opened = opened
         self._state = "start"
+        if begun:
+            self._state = "reasoning" if opened else "content"
 
     def feed(self, text: str) -> tuple[str, str]:
         """The reasoning and the content that `text` completes."""
@@ -41,8 +44,9 @@ class ThinkSplitter:
         if mark:
             self._state = "content"
             return reasoning, content
-        self._held = _beginning_of_close(text)
-        return text[: len(text) - len(self._held)], ""
+        said = len(text) - overlap(text, CLOSE)
+        self._held = text[said:]
+        return text[:said], ""
 
     def end(self) -> tuple[str, str]:
         """What was held back, at the end of the answer: half a mark is text."""
@@ -51,9 +55,9 @@ class ThinkSplitter:
         return (held, "") if inside else ("", held)
 
 
-def _beginning_of_close(text: str) -> str:
-    """The longest end of `text` with which `</think>` could begin."""
-    for size in range(min(len(CLOSE) - 1, len(text)), 0, -1):
-        if CLOSE.startswith(text[-size:]):
-            return text[-size:]
-    return ""
+def overlap(text: str, mark: str) -> int:
+    """Length of the longest end of `text` that `mark` begins with, short of all of it."""
+    for size in range(min(len(text), len(mark) - 1), 0, -1):
+        if text.endswith(mark[:size]):
+            return size
+    return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+_MOST_TOKENS = 2**40
+
 
 @dataclass(slots=True)
 class Usage:
@@ -17,17 +19,38 @@ class Usage:
 
     def read(self, usage: dict[str, Any]) -> None:
         """Take over the upstream's figures, except the reasoning tokens: those are counted."""
-        self.prompt = usage.get("prompt_tokens") or 0
-        self.completion = usage.get("completion_tokens") or 0
+        self.prompt = token_count(usage.get("prompt_tokens"))
+        self.completion = token_count(usage.get("completion_tokens"))
         details = usage.get("prompt_tokens_details") or {}
-        self.cached = details.get("cached_tokens") or 0
+        self.cached = token_count(details.get("cached_tokens"))
+
+    def told(self) -> dict[str, Any]:
+        """In OpenAI's form, without the reasoning tokens."""
+        return {
+            "prompt_tokens": self.prompt,
+            "total_tokens": self.prompt + self.completion,
+            "completion_tokens": self.completion,
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+        }
 
     def take(self, usage: dict[str, Any]) -> None:
         """Take over all of a server's figures, where it has no token ids to count ourselves."""
         self.read(usage)
-        self.cached = self.cached or usage.get("prompt_cache_hit_tokens") or 0
+        self.cached = self.cached or token_count(usage.get("prompt_cache_hit_tokens"))
         details = usage.get("completion_tokens_details") or {}
-        self.reasoning = details.get("reasoning_tokens") or 0
+        self.reasoning = token_count(details.get("reasoning_tokens"))
+
+
+def token_count(reported: Any) -> int:
+    """A figure of a model server's usage; 0 where there is none. Raises ValueError.
+
+    What is no count would get into budgets: a negative one as a gift.
+    """
+    if reported is None:
+        return 0
+    if type(reported) is not int or not 0 <= reported < _MOST_TOKENS:
+        raise ValueError("no count of tokens")
+    return reported
 
 
 def with_reasoning(usage: dict[str, Any], reasoning: int) -> None:

@@ -13,6 +13,7 @@ import orjson
 
 from gateway.errors import UpstreamFailed
 from gateway.protocol import sse
+from gateway.protocol.repetition import mark
 from gateway.protocol.request import Asked
 from gateway.protocol.stream import Piece
 from gateway.protocol.text_stream import choices_of
@@ -58,6 +59,8 @@ class VendorStream:
                 self._finished.add(choice.get("index", 0))
             if self._asked.api == "completions":
                 shown = [choice]
+                if self._asked.heard is not None:
+                    self._asked.heard.said((), choice.get("text"))
                 content = bool(choice.get("text")) or content
             else:
                 reasoning, shown = self._shape(choice)
@@ -81,6 +84,12 @@ class VendorStream:
             data = sse.event(orjson.dumps({**self._last, "choices": [], "usage": self._reported}))
         return Piece(data, end=True)
 
+    def stop(self, why: str) -> bytes:
+        """The events that end the answer here; its usage is known only if it was told before."""
+        said: dict[str, Any] = {"delta": {}} if self._asked.api == "chat" else {"text": ""}
+        choice = {"index": 0, **said, "finish_reason": "stop", "stop_reason": why}
+        return self.chunk({**self._last, "choices": [choice]}).data + self.end().data
+
     @property
     def finished(self) -> bool:
         """True when every choice has a finish reason."""
@@ -94,7 +103,7 @@ class VendorStream:
             choice.get("index", 0), take_reasoning(delta), delta.pop("content", None), ended=ended
         )
         if self._asked.heard is not None:
-            self._asked.heard += (reasoning or "", content or "")
+            self._asked.heard.said((), reasoning, content)
         thought = bool(reasoning)
         if thought and not self._asked.reasoning:
             # The log-probabilities would tell the text that isn't wanted.
@@ -150,6 +159,8 @@ def vendor_body(
     for choice in body["choices"]:
         message = choice.get("message")
         if not isinstance(message, dict):
+            if asked.heard is not None:
+                asked.heard.said((), choice.get("text"))
             continue
         reasoning, content = take_reasoning(message), message.get("content")
         if not reasoning and content:
@@ -157,11 +168,13 @@ def vendor_body(
             parts = zip(splitter.feed(content), splitter.end(), strict=True)
             reasoning, content = ("".join(part) or None for part in parts)
         if asked.heard is not None:
-            asked.heard += (reasoning or "", content or "")
+            asked.heard.said((), reasoning, content)
         message["content"] = content if content or reasoning else message.get("content")
         message["reasoning_content"] = reasoning if asked.reasoning else None
         if reasoning and not asked.reasoning and "logprobs" in choice:
             choice["logprobs"] = None
+    if asked.heard is not None and asked.heard.loops:
+        mark(body["choices"][0])
     return orjson.dumps(body), usage
 
 

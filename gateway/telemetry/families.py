@@ -1,17 +1,24 @@
-"""Counters, gauges and histograms on a sheet, and their text for Prometheus."""
+"""Counters, gauges and histograms on a sheet."""
 
 from __future__ import annotations
 
 import math
+import time
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from gateway.telemetry import exemplars
 from gateway.telemetry.sheet import Cell, Sheet
+from gateway.telemetry.trace import Trace
 
 Kind = Literal["counter", "gauge", "histogram"]
-Across = Literal["sum", "max", "min"]
+Across = Literal["sum", "max", "min", "latest"]
+"""How workers' values join: `latest` is the one that was set last, by whichever of them."""
+
+TIME = "_at"
+"""Suffix of the cell with the time at which a `latest` value was set."""
 
 UNKNOWN = math.nan
 """The value of a gauge that a worker knows nothing of: the others' hold, or it isn't shown."""
@@ -47,32 +54,70 @@ class Number:
         self._values[self._index] = value
 
 
+class Latest(Number):
+    """One series of a gauge whose last value counts, whichever worker set it."""
+
+    __slots__ = ("_now", "_time")
+
+    def __init__(self, sheet: Sheet, cell: Cell, now: Callable[[], float]) -> None:
+        self._time = sheet.place(Cell(cell.family, TIME, cell.labels))
+        super().__init__(sheet, cell)
+        self._now = now
+
+    def set(self, value: float) -> None:
+        """Replace the value, and the time."""
+        super().set(value)
+        self._values[self._time] = self._now()
+
+
 class Distribution:
     """One series of a histogram. Bucket counts are cumulated when they are read."""
 
-    __slots__ = ("_bounds", "_first", "_sum", "_values")
+    __slots__ = ("_bounds", "_family", "_labels", "_places", "_sheet", "_sum", "_values", "_wall")
 
-    def __init__(self, sheet: Sheet, family: Family, labels: tuple[tuple[str, str], ...]) -> None:
+    def __init__(
+        self,
+        sheet: Sheet,
+        family: Family,
+        labels: tuple[tuple[str, str], ...],
+        wall: Callable[[], float],
+    ) -> None:
+        self._sheet = sheet
+        self._family = family
+        self._labels = labels
+        self._wall = wall
         self._values = sheet.values
         self._bounds = family.buckets
-        bounds = [*(format_number(bound) for bound in family.buckets), "+Inf"]
-        places = [
-            sheet.place(Cell(family.name, "_bucket", (*labels, ("le", bound)))) for bound in bounds
+        self._places = [
+            sheet.place(Cell(family.name, "_bucket", (*labels, ("le", bound))))
+            for bound in bounds_of(family)
         ]
-        self._first = places
         self._sum = sheet.place(Cell(family.name, "_sum", labels))
 
-    def observe(self, value: float, times: int = 1) -> None:
-        """Count `value`, `times` times."""
-        self._values[self._first[bisect_left(self._bounds, value)]] += times
+    def observe(self, value: float, times: int = 1, trace: Trace | None = None) -> None:
+        """Count `value`, `times` times; `trace` is one that somebody records."""
+        place = bisect_left(self._bounds, value)
+        self._values[self._places[place]] += times
         self._values[self._sum] += value * times
+        if trace is not None:
+            labels = (*self._labels, ("le", bounds_of(self._family)[place]))
+            cell = Cell(self._family.name, exemplars.SUFFIX, labels)
+            self._sheet.point(cell, exemplars.of(trace, value, self._wall()))
 
 
 class Meter:
     """Makes the series of families on one sheet, each once."""
 
-    def __init__(self, sheet: Sheet) -> None:
+    def __init__(
+        self,
+        sheet: Sheet,
+        now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Args: `now` is a clock that all workers share; `wall` gives Unix time."""
         self._sheet = sheet
+        self._now = now
+        self._wall = wall
         self._numbers: dict[tuple[str, tuple[str, ...]], Number] = {}
         self._distributions: dict[tuple[str, tuple[str, ...]], Distribution] = {}
 
@@ -82,7 +127,11 @@ class Meter:
         found = self._numbers.get(key)
         if found is None:
             cell = Cell(family.name, "", tuple(zip(family.labels, labels, strict=True)))
-            found = self._numbers[key] = Number(self._sheet, cell)
+            if family.across == "latest":
+                found = Latest(self._sheet, cell, self._now)
+            else:
+                found = Number(self._sheet, cell)
+            self._numbers[key] = found
         return found
 
     def distribution(self, family: Family, *labels: str) -> Distribution:
@@ -91,8 +140,13 @@ class Meter:
         found = self._distributions.get(key)
         if found is None:
             pairs = tuple(zip(family.labels, labels, strict=True))
-            found = self._distributions[key] = Distribution(self._sheet, family, pairs)
+            found = self._distributions[key] = Distribution(self._sheet, family, pairs, self._wall)
         return found
+
+    def known(self, family: Family, label: str) -> set[str]:
+        """The values that a label of `family` has on this sheet."""
+        cells = [cell for cell, _ in self._sheet.cells() if cell.family == family.name]
+        return {dict(cell.labels)[label] for cell in cells}
 
     def reset_gauges(self, families: Iterable[Family]) -> None:
         """Forget what a worker that died said: what it had in flight is gone, the rest unknown."""
@@ -103,66 +157,6 @@ class Meter:
                 self._sheet.values[index] = 0.0 if summed else UNKNOWN
 
 
-def render(families: Sequence[Family], sheets: Iterable[Sequence[tuple[Cell, float]]]) -> str:
-    """Prometheus' text format of all sheets together."""
-    joined: dict[Cell, list[float]] = {}
-    for sheet in sheets:
-        for cell, value in sheet:
-            if not math.isnan(value):
-                joined.setdefault(cell, []).append(value)
-    by_family: dict[str, list[tuple[Cell, list[float]]]] = {}
-    for cell, values in joined.items():
-        by_family.setdefault(cell.family, []).append((cell, values))
-    lines: list[str] = []
-    for family in families:
-        lines.append(f"# HELP {family.name} {family.help}")
-        lines.append(f"# TYPE {family.name} {family.kind}")
-        cells = by_family.get(family.name, [])
-        if family.kind == "histogram":
-            lines.extend(_histogram_lines(family, cells))
-        else:
-            for cell, values in cells:
-                lines.append(_line(family.name, cell.labels, _join(values, family.across)))
-    return "\n".join(lines) + "\n"
-
-
-def format_number(value: float) -> str:
-    """A number as Prometheus writes it."""
-    if value == float("inf"):
-        return "+Inf"
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def _histogram_lines(family: Family, cells: list[tuple[Cell, list[float]]]) -> list[str]:
-    series: dict[tuple[tuple[str, str], ...], dict[str, float]] = {}
-    sums: dict[tuple[tuple[str, str], ...], float] = {}
-    for cell, values in cells:
-        if cell.suffix == "_sum":
-            sums[cell.labels] = sum(values)
-        else:
-            *others, (_, bound) = cell.labels
-            series.setdefault(tuple(others), {})[bound] = sum(values)
-    lines = []
-    for labels, buckets in series.items():
-        total = 0.0
-        for bound in [*(format_number(bound) for bound in family.buckets), "+Inf"]:
-            total += buckets.get(bound, 0.0)
-            lines.append(_line(family.name + "_bucket", (*labels, ("le", bound)), total))
-        lines.append(_line(family.name + "_sum", labels, sums.get(labels, 0.0)))
-        lines.append(_line(family.name + "_count", labels, total))
-    return lines
-
-
-def _join(values: list[float], across: Across) -> float:
-    if across == "max":
-        return max(values)
-    return min(values) if across == "min" else sum(values)
-
-
-def _line(name: str, labels: Iterable[tuple[str, str]], value: float) -> str:
-    text = ",".join(f'{label}="{_escape(given)}"' for label, given in labels)
-    return f"{name}{{{text}}} {format_number(value)}" if text else f"{name} {format_number(value)}"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+def bounds_of(family: Family) -> list[str]:
+    """The upper bounds of a histogram's buckets, as OpenMetrics wants numbers there."""
+    return [*(repr(float(bound)) for bound in family.buckets), "+Inf"]

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import math
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import orjson
 
 from gateway.call import Call
 from gateway.errors import (
     DeadlineExceeded,
+    UpstreamError,
     UpstreamFailed,
 )
+from gateway.http.client import HttpClient, Unreachable
+from gateway.http.wire import Broken, NotHttp, Response
 from gateway.model_settings import Timeouts
+from gateway.settings_types import is_link_local
 from gateway.upstream.dialects import Lookup
-from gateway.upstream.faults import connection_fault, lost, status_fault
+from gateway.upstream.faults import compressed, connection_fault, lost, overlong, status_fault
 from gateway.upstream.pool import Upstream
 
 # uvicorn, which vLLM and Ray run under, closes idle connections after 5 s: let go sooner, or a
@@ -27,16 +32,32 @@ from gateway.upstream.pool import Upstream
 _IDLE_CONNECTION_S = 3.0
 
 
+_FAULTS = (Unreachable, Broken, NotHttp, TimeoutError)
+
 # A host that is gone, or cut off, sends nothing; its kernel would have answered these.
 _PROBE_AFTER_S = 15
 _PROBE_EVERY_S = 5
 _PROBES = 3
 
 
+OWN = "x-r1-own"
+"""Header of what the gateway asks for itself: it is no reason to keep a replica, or to add one."""
+_LONGEST_VERSION = 64
+
+# Of what is asked beside answers: health, token ids of a prompt, texts of token ids.
+_LOOK_BYTES = 16 * 1024 * 1024
+
+
 def make_socket(address: tuple[Any, ...]) -> socket.socket:
     """A socket whose peer's silence is noticed within half a minute, also while an answer that
-    takes minutes is waited for; `address` is one of getaddrinfo's."""
-    family, kind, protocol, *_ = address
+    takes minutes is waited for; `address` is one of getaddrinfo's.
+
+    Raises OSError for a link-local address, whatever name led there: a cloud's metadata service
+    answers on one, with credentials.
+    """
+    family, kind, protocol, _, place = address
+    if is_link_local(place[0]):
+        raise OSError(errno.ENETUNREACH, "a link-local address is never asked")
     made = socket.socket(family, kind, protocol)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sys.platform == "linux":
@@ -46,67 +67,49 @@ def make_socket(address: tuple[Any, ...]) -> socket.socket:
     return made
 
 
-def make_session() -> aiohttp.ClientSession:
-    """The session that all requests of a worker share. Call it inside the event loop."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=0,
-            keepalive_timeout=_IDLE_CONNECTION_S,
-            ttl_dns_cache=30,
-            socket_factory=make_socket,
-        ),
-        # Deadlines are set where the answer is read: only there is it known what waits.
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-        auto_decompress=True,
-        raise_for_status=False,
-    )
+def make_http() -> HttpClient:
+    """The connections that all requests of a worker share. Call it inside the event loop."""
+    return HttpClient(make_socket, idle_s=_IDLE_CONNECTION_S)
 
 
 class UpstreamClient:
-    """Requests to upstreams over one shared session. Every fault is an UpstreamError."""
+    """Requests to upstreams over shared connections. Every fault is an UpstreamError."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    def __init__(self, http: HttpClient, *, max_answer_bytes: int) -> None:
+        self._http = http
+        self._max_answer_bytes = max_answer_bytes
 
     @asynccontextmanager
     async def open(
-        self, upstream: Upstream, path: str, body: bytes, request_id: str, call: Call
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to a POST, its status checked to be 200.
+        self, upstream: Upstream, path: str, body: bytes, marks: dict[str, str], call: Call
+    ) -> AsyncIterator[Response]:
+        """The answer to a POST, its status checked to be 200; `marks` are headers of this attempt.
 
         Leaving the context early closes the connection, which makes the engine stop.
         """
-        headers = self._headers(upstream)
-        headers["x-request-id"] = request_id
+        headers = self._headers(upstream) | marks
         time_left = call.time_left()
         if time_left <= 0:
             raise DeadlineExceeded("There was no time left to ask a model server.")
         if math.isfinite(time_left):
             headers["x-request-timeout"] = f"{time_left:.3f}"
-        timeouts = call.model.settings.timeouts
+        connect_s = call.model.settings.timeouts.connect_s
         try:
-            response = await self._session.post(
-                upstream.url + path,
-                data=body,
-                headers=headers,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s),
-                allow_redirects=False,
-            )
-        except aiohttp.ClientError as error:
+            response = await self._http.ask(upstream.url, path, headers, body, connect_s=connect_s)
+        except _FAULTS as error:
             raise connection_fault(error) from error
-        except TimeoutError as error:
-            raise connection_fault(error) from error
-        complete = False
         try:
             if response.status != 200:
                 raise await status_fault(response)
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                raise compressed()
             yield response
-            complete = response.content.at_eof()
         finally:
-            if complete:
-                response.release()
-            else:
-                response.close()
+            response.close()
+
+    async def whole(self, response: Response) -> bytes:
+        """All of an answer. Raises UpstreamLost, and UpstreamFailed where it has no end."""
+        return await _read_all(response, self._max_answer_bytes)
 
     async def count_tokens(
         self, upstream: Upstream, prompt: dict[str, Any], timeouts: Timeouts
@@ -129,8 +132,30 @@ class UpstreamClient:
             raise _no_answer(lookup)
         return count
 
+    async def engine_version(self, upstream: Upstream, timeout_s: float) -> str:
+        """The engine's version (vLLM's /version). Raises UpstreamError."""
+        lookup = Lookup("/version")
+        version = (await self._ask(upstream, lookup, timeout_s)).get("version")
+        if not isinstance(version, str):
+            raise _no_answer(lookup)
+        return version[:_LONGEST_VERSION]
+
+    async def completion(
+        self, upstream: Upstream, body: dict[str, Any], timeout_s: float
+    ) -> dict[str, Any]:
+        """The whole answer to a question of the gateway's own. Raises UpstreamError."""
+        lookup = Lookup("/v1/completions", body)
+        return await self._ask(upstream, lookup, timeout_s, {OWN: "canary"})
+
+    async def token(self, upstream: Upstream, text: str, timeout_s: float) -> int | None:
+        """The id of `text` where it is one token (vLLM's /tokenize). Raises UpstreamError."""
+        prompt = {"model": upstream.model, "prompt": text, "add_special_tokens": False}
+        tokens = (await self._ask(upstream, Lookup("/tokenize", prompt), timeout_s)).get("tokens")
+        found = tokens[0] if isinstance(tokens, list) and len(tokens) == 1 else None
+        return found if isinstance(found, int) else None
+
     async def detokenize(self, upstream: Upstream, ids: list[int], timeout_s: float) -> str:
-        """The text of tokens (vLLM's /detokenize). Raises UpstreamError."""
+        """The text of tokens, special ones too (vLLM's /detokenize). Raises UpstreamError."""
         lookup = Lookup("/detokenize", {"model": upstream.model, "tokens": ids})
         answer = await self._ask(upstream, lookup, timeout_s)
         text = answer.get("prompt")
@@ -147,14 +172,19 @@ class UpstreamClient:
     async def look(self, upstream: Upstream, timeout_s: float) -> tuple[int, bytes] | None:
         """Status and body of what its health is told with; None if it didn't answer in time."""
         try:
-            async with self._session.get(
-                upstream.url + upstream.dialect.health_path,
-                headers=self._headers(upstream),
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-                allow_redirects=False,
-            ) as response:
-                return response.status, await response.read()
-        except (aiohttp.ClientError, TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                response = await self._http.ask(
+                    upstream.url,
+                    upstream.dialect.health_path,
+                    self._headers(upstream),
+                    None,
+                    connect_s=timeout_s,
+                )
+                try:
+                    return response.status, await _read_all(response, _LOOK_BYTES)
+                finally:
+                    response.close()
+        except (*_FAULTS, UpstreamError):
             return None
 
     async def learn(self, upstream: Upstream, timeout_s: float) -> None:
@@ -169,20 +199,27 @@ class UpstreamClient:
         if upstream.think_end is None:
             upstream.think_end = facts.think_end
 
-    async def _ask(self, upstream: Upstream, lookup: Lookup, timeout_s: float) -> dict[str, Any]:
+    async def _ask(
+        self,
+        upstream: Upstream,
+        lookup: Lookup,
+        timeout_s: float,
+        marks: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        body = None if lookup.body is None else orjson.dumps(lookup.body)
+        headers = {**self._headers(upstream), **(marks or {})}
         try:
-            async with self._session.request(
-                "GET" if lookup.body is None else "POST",
-                upstream.url + lookup.path,
-                data=None if lookup.body is None else orjson.dumps(lookup.body),
-                headers=self._headers(upstream),
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-                allow_redirects=False,
-            ) as response:
-                if response.status != 200:
-                    raise await status_fault(response)
-                answer = orjson.loads(await response.read())
-        except (aiohttp.ClientError, TimeoutError) as error:
+            async with asyncio.timeout(timeout_s):
+                response = await self._http.ask(
+                    upstream.url, lookup.path, headers, body, connect_s=timeout_s
+                )
+                try:
+                    if response.status != 200:
+                        raise await status_fault(response)
+                    answer = orjson.loads(await _read_all(response, _LOOK_BYTES))
+                finally:
+                    response.close()
+        except _FAULTS as error:
             raise connection_fault(error) from error
         except orjson.JSONDecodeError as error:
             raise _no_answer(lookup) from error
@@ -192,7 +229,11 @@ class UpstreamClient:
 
     @staticmethod
     def _headers(upstream: Upstream) -> dict[str, str]:
-        headers = {"content-type": "application/json"}
+        headers = {
+            "content-type": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": "r1",
+        }
         if upstream.authorization is not None:
             headers["authorization"] = upstream.authorization
         return headers
@@ -202,17 +243,20 @@ def _no_answer(lookup: Lookup) -> UpstreamFailed:
     return UpstreamFailed(f"The model server gave no answer at {lookup.path}.")
 
 
-async def read_piece(response: aiohttp.ClientResponse) -> bytes:
+async def read_piece(response: Response) -> bytes:
     """The next bytes of an answer, b"" at its end. Raises UpstreamLost."""
     try:
-        return await response.content.readany()
-    except (aiohttp.ClientError, OSError) as error:
+        return await response.piece()
+    except (Broken, NotHttp) as error:
         raise lost() from error
 
 
-async def read_all(response: aiohttp.ClientResponse) -> bytes:
-    """The whole of an answer. Raises UpstreamLost."""
-    try:
-        return await response.read()
-    except (aiohttp.ClientError, OSError) as error:
-        raise lost() from error
+async def _read_all(response: Response, most: int) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while piece := await read_piece(response):
+        size += len(piece)
+        if size > most:
+            raise overlong(most)
+        pieces.append(piece)
+    return b"".join(pieces)

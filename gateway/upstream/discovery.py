@@ -28,6 +28,7 @@ class ReplicaWatcher(Protocol):
 class Discovery:
     """Reads the registry now and then. While it can't be read, what was known last stays.
 
+    So it does for a while when the registry is empty all at once, for Redis may have lost it.
     A replica that is new is asked once a look has found it well; one that goes gets nothing new,
     and what it answers at the moment goes on.
     """
@@ -55,6 +56,7 @@ class Discovery:
         self._now = now
         self._sleep = sleep
         self._known: dict[tuple[str, str], Watched] = {}
+        self._spared_until: float | None = None
         # Those that were there before this worker need no slow start.
         self._since = -math.inf
 
@@ -67,9 +69,13 @@ class Discovery:
                 await self._sleep(self._model.pool.settings.registry_interval_s)
 
     def _update(self, replicas: Sequence[Replica], watching: asyncio.TaskGroup) -> None:
-        for place in self._known.keys() - {(each.name, each.url) for each in replicas}:
+        missing = self._known.keys() - {(each.name, each.url) for each in replicas}
+        for place in set() if self._spares(replicas) else missing:
             upstream, task = self._known.pop(place)
             task.cancel()
+            if not upstream.draining:
+                # Nobody looks at it any more, and its answers should not wait for it for long.
+                upstream.up = False
             self._watcher.upstream_gone(self._model.id, upstream.name)
             self._log("replica_gone", upstream)
         for each in replicas:
@@ -83,8 +89,28 @@ class Discovery:
             upstream.draining = each.draining
             upstream.capacity = each.capacity
             upstream.adapters = each.adapters
+            upstream.weights = each.weights
         self._model.pool.replace([upstream for upstream, _ in self._known.values()])
+        self._teach()
         self._since = self._now()
+
+    def _teach(self) -> None:
+        """What a replica told of the model is true of the spare ones too, who are not looked at."""
+        learned = [each for each, _ in self._known.values() if each.learned]
+        for each in self._model.upstreams if learned else ():
+            if each.spare:
+                each.context_length = learned[0].context_length
+                each.think_end = learned[0].think_end
+
+    def _spares(self, replicas: Sequence[Replica]) -> bool:
+        """Whether those that are missing stay for now."""
+        now, asked = self._now(), [each for each, _ in self._known.values() if not each.draining]
+        if self._spared_until is None:
+            if asked and not replicas:
+                self._spared_until = now + self._model.pool.settings.registry_keep_s
+        elif now >= self._spared_until and (replicas or not asked):
+            self._spared_until = None
+        return self._spared_until is not None and now < self._spared_until
 
     async def _run_watch(self, upstream: Upstream) -> None:
         await self._watch(self._model, upstream)

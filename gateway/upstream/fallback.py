@@ -9,6 +9,7 @@ from gateway.call import Call
 from gateway.errors import (
     GatewayError,
     InvalidRequest,
+    Overloaded,
     UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
@@ -21,7 +22,14 @@ from gateway.pipeline import Try
 from gateway.upstream.pool import Model
 
 _HEADER = "x-r1-fallback"
-_CANT_NOW = (UpstreamUnavailable, UpstreamBusy, UpstreamFailed, UpstreamTimeout, UpstreamLost)
+_CANT_NOW = (
+    Overloaded,
+    UpstreamUnavailable,
+    UpstreamBusy,
+    UpstreamFailed,
+    UpstreamTimeout,
+    UpstreamLost,
+)
 
 
 class Fallback:

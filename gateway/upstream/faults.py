@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from typing import Any
 
-import aiohttp
 import orjson
 
 from gateway.errors import (
@@ -18,10 +17,32 @@ from gateway.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from gateway.http.client import Unreachable
+from gateway.http.wire import Broken, NotHttp, Response
 
 _ERROR_BODY_BYTES = 64 * 1024
+_INVALID = "upstream_invalid"
 # How vLLM and DeepSeek say that a prompt is too long, and how Ollama does.
 _OVERLONG = ("maximum context length", "input length exceeds the context length")
+
+
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What is raised when the parts of an answer have other types than they should."""
+
+
+def unreadable() -> UpstreamFailed:
+    """The error for something that isn't an answer."""
+    return UpstreamFailed("The model server sent something that isn't an answer.", code=_INVALID)
+
+
+def compressed() -> UpstreamFailed:
+    """The error for an answer with a `content-encoding`, which was not asked for."""
+    return UpstreamFailed("The model server compressed its answer, unasked.", code=_INVALID)
+
+
+def overlong(most: int) -> UpstreamFailed:
+    """The error for an answer of more than `most` bytes."""
+    return UpstreamFailed(f"The model server's answer is longer than {most} bytes.", code=_INVALID)
 
 
 def lost() -> UpstreamLost:
@@ -31,18 +52,18 @@ def lost() -> UpstreamLost:
 
 def connection_fault(error: Exception) -> UpstreamError:
     """The error for a request that got no answer at all."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return UpstreamUnavailable("The model server could not be reached in time.")
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        return UpstreamTimeout("The model server took too long to answer.")
-    if isinstance(error, aiohttp.ClientConnectorError):
+    if isinstance(error, Unreachable):
+        if error.late:
+            return UpstreamUnavailable("The model server could not be reached in time.")
         return UpstreamUnavailable("The model server can't be reached.")
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeout("The model server took too long to answer.")
+    if isinstance(error, Broken):
         return UpstreamLost("The model server closed the connection without an answer.")
     return UpstreamFailed("The model server's answer is not valid HTTP.")
 
 
-async def status_fault(response: aiohttp.ClientResponse) -> UpstreamError:
+async def status_fault(response: Response) -> UpstreamError:
     """The error that stands for an answer with another status than 200."""
     status = response.status
     if status in (429, 503):
@@ -78,11 +99,13 @@ def _refusal(fault: dict[str, Any]) -> UpstreamError:
     return UpstreamRejected(message, param=param)
 
 
-async def _fault_object(response: aiohttp.ClientResponse) -> dict[str, Any]:
+async def _fault_object(response: Response) -> dict[str, Any]:
+    data = b""
     try:
-        data = await response.content.read(_ERROR_BODY_BYTES)
+        while len(data) < _ERROR_BODY_BYTES and (piece := await response.piece()):
+            data += piece
         body = orjson.loads(data)
-    except (aiohttp.ClientError, OSError, orjson.JSONDecodeError):
+    except (Broken, NotHttp, orjson.JSONDecodeError):
         return {}
     fault = body.get("error", body) if isinstance(body, dict) else {}
     if isinstance(fault, str):
@@ -92,6 +115,7 @@ async def _fault_object(response: aiohttp.ClientResponse) -> dict[str, Any]:
 
 def _retry_after(value: str | None) -> float | None:
     try:
-        return None if value is None else min(max(float(value), 0.0), 3600.0)
+        seconds = math.nan if value is None else float(value)
     except ValueError:
         return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), 3600.0)

@@ -83,6 +83,7 @@ class Listing:
     def _set_up(self, model: Model, up: bool) -> None:
         (upstream,) = model.upstreams
         upstream.up = up
+        upstream.looked_at = True
         self._watcher.upstream_up(model.id, upstream.name, up)
 
 

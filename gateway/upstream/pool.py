@@ -45,12 +45,18 @@ class Upstream:
     authorization: str | None
     dialect: Dialect
     up: bool = True
+    looked_at: bool = False
+    """Whether `up` was seen, and is not only hoped."""
     context_length: int | None = None
     think_end: int | None = None
     spare: bool = False
     """Asked only while no other is usable."""
     draining: bool = False
     """Finishes what it has and takes nothing new."""
+    ejected: bool = False
+    """Its numbers are wrong, says the canary: it is asked for nothing, whoever else is there."""
+    weights: str = ""
+    """Where its weights came from, if it told."""
     capacity: int | None = None
     """Sequences it runs at once, if it told."""
     adapters: tuple[str, ...] = ()
@@ -71,7 +77,7 @@ class Upstream:
 
     def usable(self, now: float) -> bool:
         """Well as far as is known, and taking new requests."""
-        return self.up and not self.draining and self.breaker.admits(now)
+        return self.up and not self.draining and not self.ejected and self.breaker.admits(now)
 
 
 class BreakerWatcher(Protocol):
@@ -98,11 +104,12 @@ class Pool:
         draw: Callable[[], float],
     ) -> None:
         self.upstreams: tuple[Upstream, ...] = tuple(upstreams)
+        self.replaced = False
         self._configured = self.upstreams
         self.settings = settings
         self._model = model
         self._watcher = watcher
-        self._now = now
+        self.now = now
         self._draw = draw
         for each in upstreams:
             self.tell(each)
@@ -118,13 +125,27 @@ class Pool:
 
         The attempt is in flight until the visit's `end`. Requests of one `conversation` go to one
         upstream while there is room; the others by load alone. `continuing`: it has to be one that
-        can go on with an answer. Raises UpstreamUnavailable if there is none such.
+        can go on with the answer that one of `tried` began. Raises UpstreamUnavailable if there is
+        none such.
         """
-        now = self._now()
+        now = self.now()
         among = self.candidates(now, tried, continuing=continuing)
         if not among:
-            raise UpstreamUnavailable("No model server is left that can go on with the answer.")
-        settings = self.settings
+            raise self.nobody(continuing=continuing)
+        return Visit(self, self.choose(conversation, among), now)
+
+    @staticmethod
+    def nobody(*, continuing: bool) -> UpstreamUnavailable:
+        """The error for a request that nobody can answer, or an answer nobody can go on with."""
+        if continuing:
+            return UpstreamUnavailable("No model server is left that can go on with the answer.")
+        return UpstreamUnavailable("No model server is left whose answers can be trusted.")
+
+    def choose(self, conversation: bytes | None, among: Sequence[Upstream]) -> Upstream:
+        """The one of these where a conversation belongs, or one by load alone."""
+        if len(among) == 1:
+            return among[0]
+        now, settings = self.now(), self.settings
         loads = [each.in_flight for each in among]
         weights = [each.weight * ramp(now - each.since, settings.slow_start_s) for each in among]
         if conversation is not None and settings.affinity:
@@ -138,18 +159,20 @@ class Pool:
             )
         else:
             place = least_of_two(loads, weights, (self._draw(), self._draw()))
-        return Visit(self, among[place], now)
+        return among[place]
 
     def candidates(
         self, now: float, tried: Collection[Upstream] = (), *, continuing: bool = False
     ) -> Sequence[Upstream]:
-        """Those to choose from: never none, but for `continuing`.
+        """Those to choose from: never none, but for `continuing` and where all are ejected.
 
         The usable ones; among them those not tried yet, the replicas before the spares, and last
         those that didn't ask to be spared. Where none is usable the others may be asked all the
         same: an attempt tells more than a refusal.
         """
-        able = [each for each in self.upstreams if each.dialect.continues or not continuing]
+        able = self._trusted()
+        if continuing:
+            able = [each for each in able if each.dialect.continues and _alike(each, tried)]
         usable = [each for each in able if each.usable(now)]
         if not usable:
             staying = [each for each in able if not each.draining] or able
@@ -159,24 +182,34 @@ class Pool:
         left = [each for each in left if not each.spare] or left
         return [each for each in left if each.busy_until <= now] or left
 
+    def _trusted(self) -> Sequence[Upstream]:
+        """Those that may be asked. Behind a spare one may be just the one that is ejected."""
+        if not any(each.ejected for each in self.upstreams):
+            return self.upstreams
+        return [each for each in self.upstreams if not (each.ejected or each.spare)]
+
     def others(self, tried: Collection[Upstream]) -> bool:
         """Whether a usable upstream is left that was not tried and did not ask to be spared."""
-        now = self._now()
+        now = self.now()
         return any(
             each.usable(now) and each.busy_until <= now and each not in tried
-            for each in self.upstreams
+            for each in self._trusted()
         )
+
+    def lost(self, upstream: Upstream) -> bool:
+        """Whether an upstream was looked at and found ill, and another one could be asked."""
+        return upstream.looked_at and not upstream.up and self.others([upstream])
 
     def answered(self, visit: Visit) -> None:
         """An upstream answers: if it was left alone, it is no more."""
-        upstream, now = visit.upstream, self._now()
+        upstream, now = visit.upstream, self.now()
         if upstream.breaker.worked(visit.ticket, now):
             upstream.since = now
             self.tell(upstream)
 
     def ended(self, visit: Visit, *, worked: bool, error: UpstreamError | None) -> None:
         """An attempt is over: it worked, failed by `error`, or tells nothing."""
-        upstream, now = visit.upstream, self._now()
+        upstream, now = visit.upstream, self.now()
         upstream.in_flight -= 1
         if isinstance(error, UpstreamBusy):
             pause = self.settings.busy_s if error.retry_after_s is None else error.retry_after_s
@@ -215,6 +248,7 @@ class Pool:
     def replace(self, replicas: Sequence[Upstream]) -> None:
         """Ask these replicas from now on, besides the upstreams of the configuration."""
         known = set(self.upstreams)
+        self.replaced = True
         self.upstreams = (*replicas, *self._configured)
         for each in replicas:
             if each not in known:
@@ -237,6 +271,12 @@ class Model:
     def upstreams(self) -> tuple[Upstream, ...]:
         """All that are known now."""
         return self.pool.upstreams
+
+
+def _alike(upstream: Upstream, tried: Collection[Upstream]) -> bool:
+    """Whether it may have the weights of these: while a model changes, both kinds are there."""
+    known = {each.weights for each in tried if each.weights}
+    return not (upstream.weights and known - {upstream.weights})
 
 
 def make_model(

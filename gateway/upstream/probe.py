@@ -52,6 +52,7 @@ class Probe:
             if up and known_up is False:
                 upstream.since = self._now()
             upstream.up = up
+            upstream.looked_at = True
             self._watcher.upstream_up(model.id, upstream.name, up)
             if up != known_up:
                 fields = {"model": model.id, "upstream": upstream.name, "up": up}
@@ -76,9 +77,13 @@ class Probe:
 def watches(
     probe: Probe, models: Iterable[Model], interval_s: float
 ) -> list[Callable[[], Awaitable[None]]]:
-    """One endless look for each upstream of each model's configuration."""
+    """One endless look for each upstream of each model's configuration, but for the spare ones.
+
+    To look at what wakes a model is to wake it, and to keep it awake.
+    """
     return [
         partial(probe.watch, model, upstream, interval_s)
         for model in models
         for upstream in model.upstreams
+        if not upstream.spare
     ]

@@ -50,13 +50,15 @@ return result
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """A registered replica. `capacity` is the sequences it runs at once."""
+    """A registered replica. `capacity` is the sequences it runs at once, `weights` where its
+    weights came from."""
 
     name: str
     url: str
     capacity: int | None
     draining: bool
     adapters: tuple[str, ...]
+    weights: str = ""
 
 
 async def read_replicas(store: Store, model: str) -> list[Replica]:
@@ -79,6 +81,7 @@ def parse(entries: Iterable[Sequence[str]]) -> list[Replica]:
         if not isinstance(told, dict):
             continue
         capacity, adapters = told.get("capacity"), told.get("adapters")
+        weights = told.get("weights")
         replicas.append(
             Replica(
                 name=f"replica-{number}",
@@ -86,6 +89,7 @@ def parse(entries: Iterable[Sequence[str]]) -> list[Replica]:
                 capacity=capacity if isinstance(capacity, int) else None,
                 draining=told.get("state") != "ready",
                 adapters=tuple(map(str, adapters)) if isinstance(adapters, list) else (),
+                weights=weights if isinstance(weights, str) else "",
             )
         )
     return replicas

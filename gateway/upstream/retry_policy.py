@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import (
-    LanguageMixed,
+    NotGoodEnough,
     UpstreamBusy,
     UpstreamError,
     UpstreamFailed,
@@ -38,7 +38,7 @@ def wait_before_next(
             together (Brooker, "Exponential Backoff And Jitter", 2015).
         others: a healthy upstream is left that was not tried for this request.
     """
-    if isinstance(error, LanguageMixed):
+    if isinstance(error, NotGoodEnough):
         return 0.0
     if made >= settings.attempts or not isinstance(error, _ELSEWHERE):
         return None
@@ -63,8 +63,8 @@ def is_free(error: UpstreamError, *, others: bool, moving: bool = False) -> bool
     It is no further load where nobody was reached, and another is there. Nor is it to go on with an
     answer that was `moving` at another server than the one that was lost with it: what that one
     would have done, the other does. (When an engine dies, all its answers move at once.) The
-    repetition of a mixed answer was drawn already.
+    repetition of an answer that was not good enough was drawn already.
     """
-    if isinstance(error, LanguageMixed):
+    if isinstance(error, NotGoodEnough):
         return True
     return others and (moving or isinstance(error, UpstreamUnavailable | UpstreamUnfit))

@@ -1,7 +1,9 @@
 """The folder of one local stack: what it remembers, its secrets and its logs."""
 
+import getpass
 import os
 import secrets
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,16 @@ def state_root(environment: dict[str, str] | None = None) -> Path:
     if base := variables.get("XDG_STATE_HOME"):
         return Path(base) / "r1"
     return Path.home() / ".local" / "state" / "r1"
+
+
+def engine_folders(temp_dir: str) -> dict[str, str]:
+    """The environment by which engines leave what they leave in a folder that goes with them.
+
+    Compiled kernels stay, because the next start is quicker with them.
+    """
+    kernels = Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"
+    given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    return {"TMPDIR": temp_dir, "TORCHINDUCTOR_CACHE_DIR": given or str(kernels)}
 
 
 @dataclass(frozen=True)
@@ -68,6 +80,11 @@ class Home:
     def plane_config(self) -> Path:
         """The model plane's configuration file."""
         return self.path / "plane.json"
+
+    @property
+    def machine(self) -> Path:
+        """The description of this machine, where it is none of the shipped shapes."""
+        return self.path / "machine.yaml"
 
     @property
     def store_config(self) -> Path:

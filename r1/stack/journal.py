@@ -48,6 +48,11 @@ class Journal:
         self.save()
         return part
 
+    def replicas(self, name: str, counts: str) -> None:
+        """Record what a model's replicas do, in words."""
+        self.status.parts[name].replicas = counts
+        self.save()
+
     def stack(self, state: StackState, message: str = "") -> None:
         """Record the stack's new state."""
         self.status.state, self.status.message = state, message

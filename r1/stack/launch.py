@@ -18,13 +18,16 @@ from r1.stack.plan import ServedModel, StackPlan
 from r1.stack.ports import PortPlan
 from r1.stack.processes import end_all
 from r1.stack.status import StackStatus, load
+from serving.app import LONGEST_ANSWER_S
+from serving.catalog import Catalog
 
 NEEDED_BYTES = 500 * 1024 * 1024
 # Ray puts HAProxy's socket 77 characters below it, and HAProxy a suffix behind that; a Unix
 # socket's path has 107 at most. So in practice it is /tmp/r1-xxxxxxxx.
 LONGEST_TEMP_PATH = len("/tmp/r1-xxxxxxxx")  # noqa: S108 - a length
 POLL_S = 0.1
-LONGEST_ANSWER_S = 600.0
+# The nano models' context is written in less; any other model gets what the largest one needs.
+LONGEST_NANO_ANSWER_S = 600.0
 
 
 class CantStart(RuntimeError):
@@ -88,6 +91,8 @@ def make_plan(
     drain_s: float,
 ) -> StackPlan:
     """Make a plan with a fresh id and a fresh folder for Ray, and save it in its home."""
+    nano = all(Catalog.load().resolve(model.id).weights.path for model in models)
+    longest_answer_s = LONGEST_NANO_ANSWER_S if nano else LONGEST_ANSWER_S
     plan = StackPlan(
         stack_id=f"{ports.base}-{secrets.token_hex(6)}",
         home=str(home.path),
@@ -95,7 +100,7 @@ def make_plan(
         models=models,
         temp_dir=temp_folder(),
         gateway_workers=gateway_workers,
-        longest_answer_s=LONGEST_ANSWER_S,
+        longest_answer_s=longest_answer_s,
         drain_s=drain_s,
         foreground_pid=None if detach else os.getpid(),
     )

@@ -1,21 +1,21 @@
 """The three processes of a stack, as specifications: store, model plane, gateway."""
 
 import asyncio
-import getpass
-import os
 import sys
-import tempfile
-from pathlib import Path
 
-from r1.stack.home import Home
+from r1.stack.home import Home, engine_folders
 from r1.stack.part import PartSpec, http_ok
 from r1.stack.plan import MARKER, StackPlan
 from r1.stack.ports import PortPlan
 from r1.stack.redis_server import answers, find_redis_server
+from serving.registry import URL_VARIABLE
 
 STORE, MODELS, GATEWAY = "store", "models", "gateway"
 # The engines load megabytes and compile one sampling kernel; but the machine may be slow and busy.
 MODELS_START_LIMIT_S = 900.0
+# Hundreds of gigabytes from a disk, and compiling for GPUs; from a hub they must be fetched first.
+GPU_START_LIMIT_S = 2700.0
+FETCH_LIMIT_S = 6 * 3600.0
 STORE_START_LIMIT_S = 120.0
 GATEWAY_START_LIMIT_S = 180.0
 
@@ -40,7 +40,9 @@ def store_spec(plan: StackPlan, ports: PortPlan, home: Home, password: str) -> P
     )
 
 
-def models_spec(plan: StackPlan, home: Home, engine_key: str, all_ready: asyncio.Event) -> PartSpec:
+def models_spec(
+    plan: StackPlan, home: Home, engine_key: str, store_url: str, all_ready: asyncio.Event
+) -> PartSpec:
     """Return the model plane; it is ready when its events have said so of every model."""
 
     async def ready() -> bool:
@@ -53,17 +55,20 @@ def models_spec(plan: StackPlan, home: Home, engine_key: str, all_ready: asyncio
         environment={
             MARKER: plan.stack_id,
             "VLLM_API_KEY": engine_key,
-            # What engines leave in the temporary folder goes with the stack's own; compiled
-            # kernels stay, because the next start is quicker with them.
-            "TMPDIR": plan.temp_dir,
-            "TORCHINDUCTOR_CACHE_DIR": os.environ.get("TORCHINDUCTOR_CACHE_DIR")
-            or str(Path(tempfile.gettempdir()) / f"torchinductor_{getpass.getuser()}"),
+            URL_VARIABLE: store_url,
+            **engine_folders(plan.temp_dir),
         },
         log=home.log(MODELS),
         ready=ready,
-        start_limit_s=MODELS_START_LIMIT_S,
+        start_limit_s=models_start_limit_s(plan),
         reports_events=True,
     )
+
+
+def models_start_limit_s(plan: StackPlan) -> float:
+    """Seconds until all models must be ready."""
+    limit = GPU_START_LIMIT_S if plan.gpus else MODELS_START_LIMIT_S
+    return limit if all(model.local for model in plan.models) else limit + FETCH_LIMIT_S
 
 
 def gateway_spec(plan: StackPlan, ports: PortPlan, home: Home) -> PartSpec:

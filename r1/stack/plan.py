@@ -1,7 +1,7 @@
 """What a stack was asked to be: written by `r1 up`, read by its guard and its supervisor."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from r1.stack.home import Home, write_private
@@ -16,6 +16,23 @@ class ServedModel:
     id: str
     weights: str | None
     profile: str
+    adapters: dict[str, str] = field(default_factory=dict)
+    """Folders of its LoRA adapters by name."""
+    max_adapters: int = 0
+    """Adapters that it may have at once."""
+    min_replicas: int = 1
+    max_replicas: int = 1
+    """Above `min_replicas`: as many as the load wants."""
+    build: str | None = None
+    """One of the model's builds in place of its profile's."""
+    hardware: str = "cpu"
+    """Id of a machine shape, or the path of its description."""
+    gpus: int = 0
+    """GPUs of the machine, where the model runs on them."""
+    context: int | None = None
+    """Tokens of prompt and answer that the engine takes; None for as many as the catalog says."""
+    local: bool = True
+    """The weights are a folder here, so that no hub is needed."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,11 @@ class StackPlan:
     drain_s: float
     foreground_pid: int | None
     """The `r1 up` that the stack ends with, or None for a detached stack."""
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the machine, where a model runs on them."""
+        return max((model.gpus for model in self.models), default=0)
 
     @property
     def marker(self) -> str:

@@ -6,7 +6,7 @@ meet. 6379 is in neither plan: Ray's control store and Redis both claim it by de
 that somebody already runs there must stay theirs.
 """
 
-from dataclasses import asdict, dataclass
+from serving.local.config import Ports, Range
 
 DEFAULT_BASE = 8080
 BLOCK = 500
@@ -18,50 +18,17 @@ HIGHEST_BASE = 65535 - BLOCK
 DEFAULT_INNER_BASE = 31100
 
 
-@dataclass(frozen=True)
-class PortRange:
-    """A range of TCP ports, both ends included."""
-
-    first: int
-    last: int
-
-    def __contains__(self, port: object) -> bool:
-        return isinstance(port, int) and self.first <= port <= self.last
-
-
-@dataclass(frozen=True)
-class PortPlan:
-    """Every TCP port a stack listens on."""
+class PortPlan(Ports):
+    """Every TCP port a stack listens on: those of its model plane, and these."""
 
     base: int
     api: int
     admin: int
-    telemetry: int
-    serve: int
     store: int
-    ray_gcs: int
-    ray_object_manager: int
-    ray_node_manager: int
-    ray_client: int
-    ray_dashboard: int
-    ray_agent_http: int
-    ray_agent_grpc: int
-    ray_runtime_env: int
-    ray_metrics: int
-    haproxy_metrics: int
-    haproxy_stats: int
-    serve_fallback: int
-    engine: PortRange
-    replicas: PortRange
-    ray_workers: PortRange
 
     def single_ports(self) -> dict[str, int]:
         """Return the ports that must be free before a start, by name."""
-        return {
-            name: value
-            for name, value in asdict(self).items()
-            if name != "base" and isinstance(value, int)
-        }
+        return {name: value for name, value in self if name != "base" and isinstance(value, int)}
 
 
 def plan_ports(base: int = DEFAULT_BASE) -> PortPlan:
@@ -96,7 +63,9 @@ def plan_ports(base: int = DEFAULT_BASE) -> PortPlan:
         haproxy_metrics=inner + 14,
         haproxy_stats=inner + 15,
         serve_fallback=inner + 16,
-        engine=PortRange(inner + 20, inner + 99),
-        replicas=PortRange(30000, 31000) if default else PortRange(base + 100, base + 199),
-        ray_workers=PortRange(inner + 200, inner + 499),
+        engine=Range(first=inner + 20, last=inner + 99),
+        replicas=Range(first=30000, last=31000)
+        if default
+        else Range(first=base + 100, last=base + 199),
+        ray_workers=Range(first=inner + 200, last=inner + 499),
     )

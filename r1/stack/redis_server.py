@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class NoStore(RuntimeError):
-    """No redis-server was found."""
+    """There is no redis-server, or it doesn't answer."""
 
 
 def find_redis_server() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from r1.stack import parts as part_specs
+from r1.stack.adapters import forget_adapters
 from r1.stack.configs import gateway_config, plane_config
 from r1.stack.first_key import ensure_user_key
 from r1.stack.guard import GUARD_VARIABLE
@@ -66,9 +67,24 @@ def write_configs(
     write_private(home.plane_config, json.dumps(plane_config(plan, ports), indent=1))
     return {
         STORE: part_specs.store_spec(plan, ports, home, password),
-        MODELS: part_specs.models_spec(plan, home, engine_key, models_ready),
+        MODELS: part_specs.models_spec(plan, home, engine_key, url, models_ready),
         GATEWAY: part_specs.gateway_spec(plan, ports, home),
     }
+
+
+def prepare_store(home: Home, ports: PortPlan) -> bool:
+    """Make the local user's key if it is missing, and tell whether it was made.
+
+    What was said of adapters at run time ends with the stack it was said to.
+
+    Raises:
+        NoFirstKey: the key can't be made.
+        NoStore: the store doesn't answer.
+    """
+    made = ensure_user_key(home, ports)
+    url = redis_url(ports.store, home.secret_file("store.password").read_text())
+    forget_adapters(url, [model.id for model in StackPlan.load(home).models])
+    return made
 
 
 async def supervise(
@@ -99,7 +115,7 @@ def main() -> int:
     if str(os.getppid()) != os.environ.get(GUARD_VARIABLE):
         return 1
     become_subreaper()
-    return asyncio.run(supervise(Home(Path(sys.argv[1])), write_configs, ensure_user_key))
+    return asyncio.run(supervise(Home(Path(sys.argv[1])), write_configs, prepare_store))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ class PartStatus:
     restarts: int = 0
     message: str = ""
     log: str = ""
+    replicas: str = ""
+    """Of a model: what its replicas do, in words."""
 
 
 @dataclass

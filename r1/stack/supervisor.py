@@ -62,6 +62,7 @@ class Supervisor:
         self._hurry = asyncio.Event()
         self._models_ready = asyncio.Event()
         self._model_failure = ""
+        self._log_read = 0  # bytes of the model plane's log
         self._was_ready: set[str] = set()
         self._opened: set[Path] = set()  # in /dev/shm, by processes that may be killed
 
@@ -172,9 +173,11 @@ class Supervisor:
     def _on_event(self, event: dict[str, Any]) -> None:
         """Take an event of the model plane: of Ray, or of a model."""
         what, state, message = event["what"], event["state"], event["message"]
-        if state == "failed" and says_look_above(message):
-            log = self._parts[MODELS].spec.log
-            message = root_cause(log.read_text(errors="replace")) or message
+        if state == "replicas":
+            self._journal.replicas(what, message)
+            return
+        if says_look_above(message):
+            message = root_cause(self._new_in_log()) or message
         self._journal.part(what, state, message)
         if what != "ray" and state == "failed" and what not in self._was_ready:
             self._model_failure = f"{what} can't be served: {message}"
@@ -194,6 +197,14 @@ class Supervisor:
             self._models_ready.clear()
             if self._journal.status.state == "ready":
                 self._journal.stack("degraded", f"{what}: {message or state}")
+
+    def _new_in_log(self) -> str:
+        """Return what the model plane logged since the last look: older failures are told."""
+        with self._parts[MODELS].spec.log.open("rb") as log:
+            log.seek(self._log_read)
+            new = log.read()
+        self._log_read += len(new)
+        return new.decode(errors="replace")
 
     def _tell_if_all_ready(self) -> None:
         if not self._stopping.is_set() and not self._journal.status.not_ready():

@@ -1,4 +1,4 @@
-"""Sizes that follow from architecture numbers: parameters, KV cache, bytes of weights.
+"""Sizes that follow from architecture numbers: parameters and KV cache.
 
 The formulas count the tensors of the reference implementations, transformers'
 `modeling_deepseek_v3.py`, `modeling_qwen2.py` and `modeling_llama.py`, and were checked against the
@@ -11,13 +11,7 @@ from serving.catalog.architecture import DeepseekV3, Llama, Qwen2
 
 AnyArchitecture = DeepseekV3 | Qwen2 | Llama
 
-# DeepSeek-V3 technical report (arXiv 2412.19437), section 3.3: one float32 scale for each block of
-# 128 × 128 weights.
-FP8_BLOCK = 128
-FP8_SCALE_BYTES = 4
 BFLOAT16_BYTES = 2
-# The router's correction bias is kept in float32.
-BIAS_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,70 +135,51 @@ def kv_bytes_per_token(
     return layers * _kv_elements_per_layer(architecture) * element_bytes
 
 
-def fp8_block_bytes(architecture: DeepseekV3, *, mtp: bool) -> int:
-    """Bytes of the tensors of a checkpoint in DeepSeek's block-wise FP8.
+Shapes = dict[str, tuple[int, int]]
+"""Rows and columns of matrices by a short name."""
 
-    The linear layers of attention, feed-forward and experts are FP8 with their scales; embedding,
-    head, norms, router and the MTP projection stay bfloat16, the router's bias is float32.
-    """
+
+def attention_shapes(architecture: AnyArchitecture) -> Shapes:
+    """The projections of one attention layer: rows are outputs, columns inputs."""
     a = architecture
-    layers = a.num_hidden_layers
-    sparse_layers = layers - a.first_k_dense_replace
-    extra = a.num_nextn_predict_layers if mtp else 0
-    expert = _fp8_bytes(_feed_forward_shapes(a.hidden_size, a.moe_intermediate_size))
-    experts = (a.n_routed_experts + a.n_shared_experts) * expert
-    dense = _fp8_bytes(_feed_forward_shapes(a.hidden_size, a.intermediate_size))
-    router = a.n_routed_experts * (a.hidden_size * BFLOAT16_BYTES + BIAS_BYTES)
-    narrow = (
-        (layers + extra) * _fp8_bytes(_linear_shapes(a))
-        + a.first_k_dense_replace * dense
-        + (sparse_layers + extra) * (experts + router)
-    )
-    vocabulary = 2 * a.vocab_size * a.hidden_size
-    latent_norms = a.q_lora_rank + a.kv_lora_rank
-    wide = (
-        vocabulary
-        + layers * (2 * a.hidden_size + latent_norms)
-        + a.hidden_size
-        + extra * (vocabulary + 2 * a.hidden_size**2 + 5 * a.hidden_size + latent_norms)
-    )
-    return narrow + wide * BFLOAT16_BYTES
-
-
-def routed_expert_bytes(architecture: DeepseekV3) -> int:
-    """Bytes in FP8 of one routed expert index over all its layers, without MTP and scales."""
-    sparse_layers = architecture.num_hidden_layers - architecture.first_k_dense_replace
-    return sparse_layers * _feed_forward(
-        architecture.hidden_size, architecture.moe_intermediate_size
-    )
-
-
-_Shapes = list[tuple[int, int]]
-
-
-def _linear_shapes(a: DeepseekV3) -> _Shapes:
     heads = a.num_attention_heads
-    return [
-        (a.q_lora_rank, a.hidden_size),
-        (heads * (a.qk_nope_head_dim + a.qk_rope_head_dim), a.q_lora_rank),
-        (a.kv_lora_rank + a.qk_rope_head_dim, a.hidden_size),
-        (heads * (a.qk_nope_head_dim + a.v_head_dim), a.kv_lora_rank),
-        (a.hidden_size, heads * a.v_head_dim),
-    ]
+    if isinstance(a, DeepseekV3):
+        return {
+            "q_a": (a.q_lora_rank, a.hidden_size),
+            "q_b": (heads * (a.qk_nope_head_dim + a.qk_rope_head_dim), a.q_lora_rank),
+            "kv_a": (a.kv_lora_rank + a.qk_rope_head_dim, a.hidden_size),
+            "kv_b": (heads * (a.qk_nope_head_dim + a.v_head_dim), a.kv_lora_rank),
+            "o": (a.hidden_size, heads * a.v_head_dim),
+        }
+    queries, keys = heads * a.head_dim, a.num_key_value_heads * a.head_dim
+    return {
+        "q": (queries, a.hidden_size),
+        "k": (keys, a.hidden_size),
+        "v": (keys, a.hidden_size),
+        "o": (a.hidden_size, queries),
+    }
 
 
-def _feed_forward_shapes(hidden: int, intermediate: int) -> _Shapes:
-    return [(intermediate, hidden), (intermediate, hidden), (hidden, intermediate)]
+def feed_forward_shapes(hidden: int, intermediate: int) -> Shapes:
+    """The projections of one SwiGLU layer, or of one expert."""
+    return {
+        "gate": (intermediate, hidden),
+        "up": (intermediate, hidden),
+        "down": (hidden, intermediate),
+    }
 
 
-def _fp8_bytes(shapes: _Shapes) -> int:
-    blocks = sum(-(-rows // FP8_BLOCK) * -(-columns // FP8_BLOCK) for rows, columns in shapes)
-    return sum(rows * columns for rows, columns in shapes) + blocks * FP8_SCALE_BYTES
+def attention_vectors(architecture: AnyArchitecture) -> int:
+    """Parameters of one attention layer that are no matrices: norms or biases."""
+    a = architecture
+    if isinstance(a, DeepseekV3):
+        return a.q_lora_rank + a.kv_lora_rank
+    return sum(attention_shapes(a)[name][0] for name in "qkv") if isinstance(a, Qwen2) else 0
 
 
 def _feed_forward(hidden: int, intermediate: int) -> int:
     """Gate, up and down projection of a SwiGLU layer."""
-    return 3 * hidden * intermediate
+    return _elements(feed_forward_shapes(hidden, intermediate))
 
 
 def _router(a: DeepseekV3) -> int:
@@ -214,14 +189,11 @@ def _router(a: DeepseekV3) -> int:
 
 def _attention(architecture: AnyArchitecture) -> int:
     """Parameters of one attention layer."""
-    a = architecture
-    hidden, heads = a.hidden_size, a.num_attention_heads
-    if isinstance(a, DeepseekV3):
-        linear = sum(rows * columns for rows, columns in _linear_shapes(a))
-        return linear + a.q_lora_rank + a.kv_lora_rank
-    queries, keys = heads * a.head_dim, a.num_key_value_heads * a.head_dim
-    biases = queries + 2 * keys if isinstance(a, Qwen2) else 0
-    return 2 * hidden * queries + 2 * hidden * keys + biases
+    return _elements(attention_shapes(architecture)) + attention_vectors(architecture)
+
+
+def _elements(shapes: Shapes) -> int:
+    return sum(rows * columns for rows, columns in shapes.values())
 
 
 def _kv_elements_per_layer(architecture: AnyArchitecture) -> int:

@@ -3,34 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, HttpUrl, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from serving.catalog.architecture import Architecture
+from serving.catalog.builds import PACKAGE, Build, Licence, Name
+from serving.catalog.sizes import TensorBytes, tensor_bytes
 from serving.documents import Strict
-
-PACKAGE = Path(__file__).resolve().parents[1]
+from serving.errors import UnknownBuild, nearest
 
 ModelId = Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")]
 FileName = Annotated[str, Field(pattern=r"^[a-z0-9_]+\.jinja$")]
-
-
-class Base(Strict):
-    """The model that a distill was trained from, whose terms go with it."""
-
-    model: Name
-    licence: str
-    terms: HttpUrl | None = None
-
-
-class Licence(Strict):
-    """Under what terms the weights may be used."""
-
-    id: str
-    source: HttpUrl | None = None
-    base: Base | None = None
-    gated: bool
-    """Whether the hub asks for an account that accepted the terms before a download."""
 
 
 class ToolParser(Strict):
@@ -80,29 +62,6 @@ class Context(Strict):
     """Answer length that evaluations and deployments allow for, reasoning included."""
 
 
-class Weights(Strict):
-    """Where the weights come from and what they weigh."""
-
-    hub: Name | None = None
-    """Hugging Face id."""
-    package: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*$")] | None = (
-        None
-    )
-    """Folder inside the package `serving`, for models that ship with it."""
-    dtype: Literal["fp8_block", "bfloat16", "float32"]
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Self:
-        if (self.hub is None) == (self.package is None):
-            raise ValueError("give one of hub and package")
-        return self
-
-    @property
-    def path(self) -> Path | None:
-        """Folder of the weights where they ship with the package, else None."""
-        return None if self.package is None else PACKAGE / self.package
-
-
 class Published(Strict):
     """Figures that others published; tests compare the arithmetic with them."""
 
@@ -142,7 +101,8 @@ class Model(Strict):
     chat: Chat
     sampling: Sampling
     context: Context
-    weights: Weights
+    builds: Annotated[tuple[Build, ...], Field(min_length=1)]
+    """The first is what is served where nothing else is asked for."""
     prices: Prices | None = None
     """None: the gateway counts its tokens and charges nothing."""
     published: Published | None = None
@@ -158,11 +118,36 @@ class Model(Strict):
             )
         if self.context.longest_answer > self.context.served:
             raise ValueError("context.longest_answer must not exceed context.served")
-        if self.weights.dtype == "fp8_block" and self.architecture.kind != "deepseek_v3":
-            raise ValueError("weights.dtype fp8_block is known for deepseek_v3 only")
+        names = [build.id for build in self.builds]
+        if len(names) != len(set(names)):
+            raise ValueError("builds: two have the same id; change one")
         return self
 
     @property
     def names(self) -> tuple[str, ...]:
         """The id and all aliases."""
         return (self.id, *self.aliases)
+
+    @property
+    def weights(self) -> Build:
+        """The build that is served."""
+        return self.builds[0]
+
+    @property
+    def weight_bytes(self) -> TensorBytes:
+        """What the served build weighs, by the class of its tensors."""
+        return tensor_bytes(self.architecture, self.weights)
+
+    def using(self, build: str) -> Self:
+        """This model served from another of its builds.
+
+        Raises:
+            UnknownBuild: it has no such build; the message offers near names.
+        """
+        wanted = build.strip().lower()
+        chosen = [each for each in self.builds if each.id == wanted]
+        if not chosen:
+            known = [each.id for each in self.builds]
+            raise UnknownBuild(f"{self.id} has no build `{build}`; {nearest(build, known)}")
+        others = [each for each in self.builds if each.id != wanted]
+        return self.model_copy(update={"builds": (*chosen, *others)})

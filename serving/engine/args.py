@@ -9,12 +9,13 @@ from typing import Any
 
 from serving.catalog.architecture import DeepseekV3
 from serving.catalog.model import Model
-from serving.engine.checks import check, check_numbers
+from serving.engine.checks import check, check_numbers, layout_of
 from serving.engine.derivation import Argument, derive
 from serving.engine.environment import environment
 from serving.engine.profiles import DEFAULT, Profile, profiles_for
+from serving.engine.rules import RULES, Case, Finding, judge
 from serving.engine.vllm_arguments import VllmArguments
-from serving.errors import UnknownArgument, UnknownProfile, nearest
+from serving.errors import DoesNotFit, UnknownArgument, UnknownProfile, nearest
 from serving.hardware import Machine
 
 SERVER_MODULE = "vllm.entrypoints.launchers.api_server.entry"
@@ -37,6 +38,8 @@ class EngineArguments:
     arguments: tuple[Argument, ...]
     env: Mapping[str, str]
     """Environment that the engine's processes need before vLLM is imported."""
+    warnings: tuple[Finding, ...] = ()
+    """What is known to go wrong with these, though the engine starts."""
 
     @property
     def kwargs(self) -> dict[str, Any]:
@@ -46,6 +49,16 @@ class EngineArguments:
         here; take `source` and `model.id`.
         """
         return {each.name: each.value for each in self.arguments}
+
+    @property
+    def local_weights(self) -> bool:
+        """Whether the weights are a folder, so that no hub is needed."""
+        return is_folder(self.source)
+
+    @property
+    def devices(self) -> int:
+        """Accelerators, or processes on processors, of one engine group."""
+        return layout_of(self.kwargs).devices
 
     @property
     def argv(self) -> list[str]:
@@ -68,9 +81,12 @@ def engine_arguments(
     machine: Machine,
     profile: str = DEFAULT,
     *,
+    build: str | None = None,
     weights: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
     cpus: Sequence[int] | None = None,
+    extra: Sequence[Argument] = (),
+    environ: Mapping[str, str] | None = None,
 ) -> EngineArguments:
     """Derive the arguments of one engine.
 
@@ -78,18 +94,27 @@ def engine_arguments(
         model: from the catalog.
         machine: the shape it runs on.
         profile: a name of `profiles_for`, or `default` for the first of them.
+        build: one of the model's builds in place of the profile's.
         weights: folder or hub id in place of the catalog's.
         overrides: vLLM's arguments by name. They win, and what depends on them follows; None
             takes a derived argument out.
         cpus: ids of the processors that the engine may use, to bind several ranks of a CPU engine
             to; None counts from 0.
+        extra: arguments for what is served beside the model.
+        environ: environment variables that the engine's processes will have beside those that
+            are derived here, to be looked at for known mistakes.
 
     Raises:
         UnknownProfile: the model has no such profile on this machine.
+        UnknownBuild: the model has no such build.
         UnknownArgument: an override names no argument of vLLM or one that is set elsewhere.
-        DoesNotFit: memory, parallel sizes or lengths contradict each other.
+        DoesNotFit: memory, parallel sizes or lengths contradict each other, or they are known
+            not to work together.
     """
+    model = model if build is None else model.using(build)
     chosen = _profile(model, machine, profile)
+    if build is None and chosen.build is not None:
+        model = model.using(chosen.build)
     given = dict(overrides or {})
     known = VllmArguments.load()
     for name, value in given.items():
@@ -97,15 +122,26 @@ def engine_arguments(
             raise UnknownArgument(f"`{name}` can't be overridden: {SET_ELSEWHERE[name]}")
         known.check(name, value)
     check_numbers(given)
-    merged = {each.name: each for each in derive(model, machine, chosen, given)}
+    merged = {each.name: each for each in (*derive(model, machine, chosen, given), *extra)}
     merged |= {name: Argument(name, value, "override") for name, value in given.items()}
     arguments = tuple(each for each in merged.values() if each.value is not None)
     kwargs = {each.name: each.value for each in arguments}
+    files = model.weights
+    places = (weights, files.path, files.hub, files.ollama)
+    place = next(each for each in places if each is not None)
+    env = environment(model, machine, kwargs, local_weights=is_folder(place), cpus=cpus)
+    case = Case(model, machine, kwargs, str(place), {**(environ or {}), **env}, known.version)
+    findings = judge(case, RULES)
+    errors = [each.sentence for each in findings if each.severity == "error"]
+    if errors:
+        raise DoesNotFit("\n".join(errors))
     check(model, machine, kwargs)
-    place = weights if weights is not None else model.weights.path or model.weights.hub
-    local = isinstance(place, Path) or str(place).startswith((".", "~", os.sep))
-    env = environment(model, machine, kwargs, local_weights=local, cpus=cpus)
-    return EngineArguments(model, machine, chosen, str(place), arguments, env)
+    return EngineArguments(model, machine, chosen, str(place), arguments, env, findings)
+
+
+def is_folder(place: str | Path) -> bool:
+    """Whether weights are said to lie in a folder rather than on the hub."""
+    return isinstance(place, Path) or place.startswith((".", "~", os.sep))
 
 
 def _profile(model: Model, machine: Machine, name: str) -> Profile:

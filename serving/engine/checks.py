@@ -1,10 +1,12 @@
-"""Rules that engine arguments must keep, each with a sentence for who breaks it. Pure."""
+"""Sizes that must fit each other: ranks, experts, lengths, memory. Pure.
+
+What is known to go wrong beside that is in `serving.engine.rules`.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from serving.catalog.architecture import DeepseekV3
-from serving.catalog.arithmetic import FP8_BLOCK
 from serving.catalog.model import Model
 from serving.engine.memory import (
     Layout,
@@ -16,10 +18,14 @@ from serving.errors import DoesNotFit
 from serving.hardware import Machine
 
 GB = 1_000_000_000
+BALANCED = ("float32", "bfloat16", "fp8_block", "nvfp4")
+"""Formats whose experts vLLM's balancer can move (`supports_eplb` of their MoE methods)."""
 WHOLE_NUMBERS = (
     "tensor_parallel_size",
     "pipeline_parallel_size",
     "data_parallel_size",
+    "prefill_context_parallel_size",
+    "decode_context_parallel_size",
     "max_model_len",
     "max_num_seqs",
     "max_num_batched_tokens",
@@ -28,7 +34,9 @@ WHOLE_NUMBERS = (
 
 
 def check_numbers(overrides: Mapping[str, Any]) -> None:
-    """Refuse sizes that are no whole number above 0; other arguments are derived from them.
+    """Refuse sizes that are no whole number above 0, and a share of memory that is none.
+
+    Other arguments are derived from them.
 
     Raises:
         DoesNotFit: with the argument's name.
@@ -37,6 +45,9 @@ def check_numbers(overrides: Mapping[str, Any]) -> None:
         value = overrides.get(name, 1)
         if not isinstance(value, int) or value < 1:
             raise DoesNotFit(f"{name} is {value!r}; give a whole number of 1 or more")
+    share = overrides.get("gpu_memory_utilization")
+    if share is not None and not (isinstance(share, float | int) and 0 < share <= 1):
+        raise DoesNotFit(f"gpu_memory_utilization is {share!r}; give a share, above 0 and up to 1")
 
 
 def check(model: Model, machine: Machine, kwargs: Mapping[str, Any]) -> None:
@@ -53,7 +64,7 @@ def check(model: Model, machine: Machine, kwargs: Mapping[str, Any]) -> None:
     layout = layout_of(kwargs)
     _devices(machine, layout)
     _heads(model, layout)
-    _experts(model, layout)
+    _experts(model, layout, kwargs)
     _lengths(model, machine, kwargs)
     _memory(model, machine, layout, kwargs)
 
@@ -67,7 +78,20 @@ def layout_of(kwargs: Mapping[str, Any]) -> Layout:
         data=kwargs.get("data_parallel_size", 1),
         expert=kwargs.get("enable_expert_parallel", False),
         mtp=drafts.get("method") == "mtp",
+        redundant=redundant_experts(kwargs),
     )
+
+
+def redundant_experts(kwargs: Mapping[str, Any], *, balanced: bool = False) -> int:
+    """Copies of experts that arguments ask for.
+
+    Args:
+        kwargs: engine arguments.
+        balanced: whether experts are balanced where the arguments don't say.
+    """
+    if not kwargs.get("enable_eplb", balanced):
+        return 0
+    return int((kwargs.get("eplb_config") or {}).get("num_redundant_experts", 0))
 
 
 def _devices(machine: Machine, layout: Layout) -> None:
@@ -100,28 +124,26 @@ def _heads(model: Model, layout: Layout) -> None:
         )
 
 
-def _experts(model: Model, layout: Layout) -> None:
+def _experts(model: Model, layout: Layout, kwargs: Mapping[str, Any]) -> None:
     a = model.architecture
     if not isinstance(a, DeepseekV3):
         if layout.expert:
             raise DoesNotFit(f"{model.id} has no experts; leave enable_expert_parallel out")
         return
     ranks = layout.tensor * layout.data
-    if layout.expert and a.n_routed_experts % ranks:
+    if kwargs.get("enable_eplb") and model.weights.format not in BALANCED:
         raise DoesNotFit(
-            f"the {a.n_routed_experts} experts of {model.id} can't be spread evenly over {ranks} "
+            f"vLLM does not balance experts in {model.weights.format}; leave enable_eplb out or "
+            "choose another build"
+        )
+    experts = a.n_routed_experts + layout.redundant
+    if layout.expert and experts % ranks:
+        raise DoesNotFit(
+            f"the {experts} experts of {model.id} can't be spread evenly over {ranks} "
             "ranks (tensor × data parallel); give sizes whose product divides them"
         )
     if layout.mtp and not a.num_nextn_predict_layers:
         raise DoesNotFit(f"{model.id} has no prediction layer for MTP; unset speculative_config")
-    if model.weights.dtype == "fp8_block" and not layout.expert:
-        # Sliced experts: each slice must hold whole quantisation blocks.
-        width = a.moe_intermediate_size
-        if width % (layout.tensor * FP8_BLOCK):
-            raise DoesNotFit(
-                f"expert slices of {width} / {layout.tensor} columns cut the {FP8_BLOCK}-wide FP8 "
-                "blocks; set enable_expert_parallel or lower tensor_parallel_size"
-            )
 
 
 def _lengths(model: Model, machine: Machine, kwargs: Mapping[str, Any]) -> None:

@@ -6,15 +6,18 @@ from typing import Any
 
 from serving.catalog.architecture import DeepseekV3
 from serving.catalog.model import Model
+from serving.engine.checks import redundant_experts
 from serving.engine.memory import (
-    GPU_MEMORY_UTILIZATION,
     Layout,
+    default_utilization,
     kv_budget_bytes,
     kv_bytes_per_token_per_rank,
 )
 from serving.engine.profiles import Profile
 from serving.hardware import Machine
 
+AMPERE = (8, 0)
+"""Compute capability from which on there is bfloat16."""
 CONTEXT_STEP = 1024
 SHORTEST_CONTEXT = 8192
 """Below this a reasoning model rarely reaches its answer, so a plan rather refuses."""
@@ -38,9 +41,8 @@ def derive(
     """
     layout = choose_layout(model, machine, profile, overrides)
     context, why_context = _context(model, machine, layout, overrides)
-    dtype = "bfloat16" if model.weights.dtype == "fp8_block" else model.weights.dtype
     found = [
-        Argument("dtype", dtype, f"the weights are {model.weights.dtype}"),
+        _dtype(model, machine),
         Argument("max_model_len", context, why_context),
         *_parallel(profile, layout),
         *_scheduling(model, machine, profile, context),
@@ -50,8 +52,15 @@ def derive(
         sequences = int(overrides.get("max_num_seqs", profile.max_num_seqs))
         room = _kv_tokens(model, machine, layout, overrides)
         return found + _cpu(model, layout, context, sequences, room)
-    utilization = Argument("gpu_memory_utilization", GPU_MEMORY_UTILIZATION, "vLLM's default")
-    return [*found, utilization]
+    return [*found, _utilization(machine)]
+
+
+def _dtype(model: Model, machine: Machine) -> Argument:
+    capability = None if machine.gpu is None else machine.gpu.capability
+    if capability is not None and capability < AMPERE:
+        return Argument("dtype", "float16", "the GPU has no bfloat16")
+    dtype = "float32" if model.weights.format == "float32" else "bfloat16"
+    return Argument("dtype", dtype, f"the weights are {model.weights.format}")
 
 
 def choose_layout(
@@ -65,6 +74,8 @@ def choose_layout(
     drafts = profile.mtp_tokens > 0
     if "speculative_config" in overrides:
         drafts = (overrides["speculative_config"] or {}).get("method") == "mtp"
+    usual = {"eplb_config": {"num_redundant_experts": profile.redundant}}
+    copies = redundant_experts({**usual, **overrides}, balanced=profile.redundant > 0)
 
     def layout(tensor: int) -> Layout:
         return Layout(
@@ -73,6 +84,7 @@ def choose_layout(
             data=int(overrides.get("data_parallel_size", profile.data)),
             expert=bool(overrides.get("enable_expert_parallel", profile.expert)),
             mtp=drafts,
+            redundant=copies,
         )
 
     fixed = overrides.get("tensor_parallel_size", profile.tensor)
@@ -82,7 +94,8 @@ def choose_layout(
     possible = [n for n in (1, 2, 4, 8) if n <= machine.gpus_per_node and heads % n == 0]
     for tensor in possible:
         if _kv_tokens(model, machine, layout(tensor), overrides) >= model.context.served:
-            return layout(tensor)
+            doubled = profile.doubled and 2 * tensor in possible
+            return layout(2 * tensor if doubled else tensor)
     return layout(possible[-1])
 
 
@@ -118,6 +131,12 @@ def _parallel(profile: Profile, layout: Layout) -> list[Argument]:
         found.append(Argument("data_parallel_size", layout.data, "a KV cache of its own each"))
     if profile.expert:
         found.append(Argument("enable_expert_parallel", True, "whole experts on each rank"))
+    if profile.redundant:
+        copies = {"num_redundant_experts": profile.redundant}
+        found += [
+            Argument("enable_eplb", True, "moves copies of busy experts to where the load is"),
+            Argument("eplb_config", copies, f"{profile.redundant} copies beside one of each"),
+        ]
     if profile.mtp_tokens:
         drafts = {"method": "mtp", "num_speculative_tokens": profile.mtp_tokens}
         why = "the model's own prediction layer drafts"
@@ -135,12 +154,17 @@ def _scheduling(model: Model, machine: Machine, profile: Profile, context: int) 
             Argument("enable_chunked_prefill", False, why),
             Argument("enable_prefix_caching", False, why),
         ]
-    tokens = 2048 if machine.is_cpu else 8192
     return [
         *found,
-        Argument("max_num_batched_tokens", tokens, "tokens computed in one step"),
+        Argument("max_num_batched_tokens", profile.step_tokens, "tokens computed in one step"),
         Argument("enable_prefix_caching", True, "shared beginnings are computed once"),
     ]
+
+
+def _utilization(machine: Machine) -> Argument:
+    shared = machine.gpu is not None and machine.gpu.unified_memory
+    why = "the rest is the system's, which shares the memory" if shared else "vLLM's default"
+    return Argument("gpu_memory_utilization", default_utilization(machine), why)
 
 
 def _parsers(model: Model) -> list[Argument]:

@@ -3,10 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from serving.catalog.architecture import DeepseekV3
 from serving.catalog.model import Model
 from serving.engine.checks import layout_of
 from serving.errors import DoesNotFit
 from serving.hardware import Machine
+from serving.weights.source import OFFLINE
+
+AMD_EXPERTS = {
+    "VLLM_ROCM_USE_AITER": "1",
+    "VLLM_ROCM_USE_AITER_MOE": "1",
+    "SAFETENSORS_FAST_GPU": "1",
+}
+"""What AMD's recipe for R1 sets: its own kernels for attention and experts, and weights that are
+read to the GPU directly."""
 
 
 def environment(
@@ -31,11 +41,13 @@ def environment(
     """
     found = {"VLLM_NO_USAGE_STATS": "1"}
     if local_weights:
-        found |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+        found |= OFFLINE
+    if machine.gpu is not None and machine.gpu.vendor == "amd":
+        found |= AMD_EXPERTS if isinstance(model.architecture, DeepseekV3) else {}
     if machine.is_cpu:
-        ranks = layout_of(kwargs).devices
-        if ranks > 1:
-            found |= _bound(ranks, cpus)
+        layout = layout_of(kwargs)
+        if layout.tensor * layout.pipeline > 1:
+            found |= _bound(layout.devices, cpus)
         elif model.weights.path is not None:
             # vLLM's own choice keeps one processor for its scheduler and binds to the rest, so
             # both nano engines of a small machine would sit on the same one.

@@ -58,7 +58,9 @@ def warm_up_steps(max_num_seqs: int, largest_batch: int = 16) -> list[WarmUpStep
 def request_body(model: str, step: WarmUpStep, seed: int) -> bytes:
     """Return the JSON body of one warm-up request; `seed` makes prompts differ from each other.
 
-    Sampled, not greedy, because R1's defaults sample: that is the path to compile.
+    Sampled, not greedy, because R1's defaults sample: that is the path to compile. Whole answers
+    are asked for with log-probabilities, which have kernels of their own: the gateway's canary asks
+    for them, and others would wait while they compile.
     """
     content = " ".join(f"{seed + word} + {word}" for word in range(step.words))
     body = {
@@ -70,6 +72,8 @@ def request_body(model: str, step: WarmUpStep, seed: int) -> bytes:
         "stream": step.stream,
         "ignore_eos": True,
     }
+    if not step.stream:
+        body |= {"logprobs": True, "top_logprobs": 1}
     return json.dumps(body).encode()
 
 

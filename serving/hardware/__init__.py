@@ -1,5 +1,6 @@
 """The machine shapes that r1 runs on and plans for."""
 
-from serving.hardware.machine import Gpu, Machine
+from serving.hardware.gpu import Figure, Gpu, Tflops
+from serving.hardware.machine import Machine, Processor
 
-__all__ = ["Gpu", "Machine"]
+__all__ = ["Figure", "Gpu", "Machine", "Processor", "Tflops"]

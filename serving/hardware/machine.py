@@ -1,54 +1,56 @@
 """One machine shape: what a deployment runs on, every figure with its source."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-from serving.documents import Strict, read_document
+from serving.documents import Strict, check_document, read_mapping
 from serving.errors import InvalidDocument, UnknownMachine, nearest
+from serving.hardware.gpu import Figure, Gpu, Id, Tflops
 
 SHIPPED = Path(__file__).resolve().parent / "machines"
+GPUS = Path(__file__).resolve().parent / "gpus"
 GIB = 1024**3
 
 
-class Figure(Strict):
-    """A number and where it is from."""
+class ProcessorTflops(Tflops):
+    """What a processor has at the least."""
 
-    value: PositiveFloat
-    source: str
+    fp32: Figure
 
 
-class Gpu(Strict):
-    """One accelerator."""
+class Processor(Strict):
+    """The processors of one node together: they compute where there is no GPU."""
 
     name: str
-    ray_accelerator_type: str
-    """What Ray calls it, for placement."""
-    memory_gib: Figure
-    """What the driver offers to a process, less than the name on the box."""
+    cores: PositiveInt
+    """Physical ones."""
     bandwidth_gb_s: Figure
-    """Memory bandwidth in 10^9 bytes a second."""
-    bf16_tflops: Figure
-    """Dense, without sparsity."""
-    fp8_tflops: Figure | None
-    """Dense; None where the hardware has no FP8."""
+    """Memory bandwidth in 10^9 bytes a second, of all sockets."""
+    tflops: ProcessorTflops
+    """Of all cores."""
 
 
 class Machine(Strict):
     """A shape of one or more equal nodes, with or without accelerators."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$")]
+    id: Id
     title: str
-    nodes: PositiveInt
-    gpus_per_node: Annotated[int, Field(ge=0)]
-    gpu: Gpu | None
-    host_memory_gib: Figure | None
+    nodes: PositiveInt = 1
+    gpus_per_node: Annotated[int, Field(ge=0)] = 0
+    gpu: Gpu | None = None
+    """In a file either the id of a shipped GPU or the description of one."""
+    processor: Processor | None = None
+    """Plans for a machine without GPUs need it."""
+    host_memory_gib: Figure | None = None
     """Memory of one node. Where there are no GPUs, weights and KV cache live in it."""
-    link_within_node_gb_s: Figure | None
+    link_within_node_gb_s: Figure | None = None
     """Bandwidth of one GPU to the others of its node, in 10^9 bytes a second, one way."""
-    link_between_nodes_gb_s: Figure | None
+    link_between_nodes_gb_s: Figure | None = None
     """Bandwidth of one GPU to other nodes, likewise."""
+    usd_per_hour: Figure | None = None
+    """What the whole machine costs; plans divide it by the tokens of an hour."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -76,7 +78,7 @@ class Machine(Strict):
         """
         path = Path(name)
         if path.suffix in {".yaml", ".yml"}:
-            return read_document(path, cls)
+            return check_document(path, _with_gpu(path, read_mapping(path)), cls)
         known = cls.ids(folder)
         wanted = str(name).strip().lower()
         if wanted not in known:
@@ -85,7 +87,7 @@ class Machine(Strict):
                 "for one of your own give the path of its YAML file"
             )
         path = folder / f"{wanted}.yaml"
-        machine = read_document(path, cls)
+        machine = check_document(path, _with_gpu(path, read_mapping(path)), cls)
         if machine.id != wanted:
             raise InvalidDocument(
                 f"{path}: id is `{machine.id}`; call the file {machine.id}.yaml or change the id"
@@ -112,3 +114,22 @@ class Machine(Strict):
         """Memory in bytes that weights and KV cache share: of one GPU, or of one CPU node."""
         figure = self.host_memory_gib if self.gpu is None else self.gpu.memory_gib
         return 0 if figure is None else int(figure.value * GIB)
+
+
+def _with_gpu(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a GPU's description in place of its id.
+
+    Raises:
+        InvalidDocument: no shipped GPU has the id.
+    """
+    gpu = document.get("gpu")
+    if not isinstance(gpu, str):
+        return document
+    known = sorted(each.stem for each in GPUS.glob("*.yaml"))
+    wanted = gpu.strip().lower()
+    if wanted not in known:
+        raise InvalidDocument(
+            f"{path}: gpu: no GPU is called `{gpu}`; {nearest(gpu, known)}; "
+            "or describe it in place of its id"
+        )
+    return {**document, "gpu": read_mapping(GPUS / f"{wanted}.yaml")}

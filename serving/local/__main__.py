@@ -17,12 +17,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from serving import own_ray
 from serving.local.config import LocalPlane, load
 from serving.local.events import Event, EventWriter
 from serving.local.explain import explain
-from serving.local.ray_head import apply_environment, head_command, ray_environment
+from serving.local.ray_head import head_command, ray_environment
 from serving.local.serve_config import serve_config
 from serving.local.watch import ModelWatch
+from serving.telemetry.node import node_telemetry
+from serving.telemetry.notes import Notes
 
 POLL_S = 0.25
 STEADY_POLL_S = 1.0
@@ -78,7 +81,7 @@ def deploy(plane: LocalPlane) -> Any:
     config = ServeDeploySchema.model_validate(serve_config(plane))
     serve.start(
         proxy_location=config.proxy_location,
-        http_options={"host": plane.host, "port": plane.ports.serve},
+        http_options={"host": plane.http_host, "port": plane.ports.serve},
     )
     client = serve.context._get_global_client()
     client.deploy_apps(config)
@@ -98,13 +101,18 @@ def follow(
     Raises:
         HeadDied: Ray's head ended.
     """
+    notes = Notes(plane.notes)
     watches = [ModelWatch(application.model) for application in plane.applications]
     while not stopping():
         if head.poll() is not None:
             raise HeadDied(f"Ray's head ended with code {head.returncode}")
         applications = client.get_serve_details().get("applications", {})
+        doing = {note.model: note.message for note in notes.read()}
         for watch in watches:
-            for event in watch.look(applications.get(watch.model)):
+            seen = applications.get(watch.model)
+            for event in (*watch.look(seen), *watch.count(seen)):
+                events.write(event)
+            for event in watch.hear(doing.get(watch.model, "")):
                 events.write(event)
         sleep(STEADY_POLL_S if all(watch.ready for watch in watches) else POLL_S)
 
@@ -119,8 +127,10 @@ def run(plane: LocalPlane, events: EventWriter) -> int:
 
     signal.signal(signal.SIGTERM, on_term)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    apply_environment(ray_environment(plane))
+    own_ray.apply(ray_environment(plane))
+    node_telemetry(plane.http_host, plane.ports.telemetry).start()
     (plane.temp_dir / "haproxy").mkdir(parents=True, exist_ok=True)
+    own_ray.write_token(plane.temp_dir)
     events.write(Event("ray", "starting"))
     with subprocess.Popen(head_command(plane), stdin=subprocess.DEVNULL) as head:
         try:
@@ -158,8 +168,11 @@ def main() -> int:
     parser.add_argument("--events-fd", type=int, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    plane = load(arguments.config)
+    # Ray wants an address; a container only has a name that its address can be asked by.
+    plane = plane.model_copy(update={"host": socket.gethostbyname(plane.host)})
     with os.fdopen(arguments.events_fd, "w", encoding="utf-8") as stream:
-        return run(load(arguments.config), EventWriter(stream))
+        return run(plane, EventWriter(stream))
 
 
 if __name__ == "__main__":

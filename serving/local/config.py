@@ -18,10 +18,14 @@ class Range(Strict):
     first: int = Field(ge=1024, le=65535)
     last: int = Field(ge=1024, le=65535)
 
+    def __contains__(self, port: object) -> bool:
+        return isinstance(port, int) and self.first <= port <= self.last
+
 
 class Ports(Strict):
     """The TCP ports of the model plane."""
 
+    telemetry: int
     serve: int
     ray_gcs: int
     ray_object_manager: int
@@ -58,10 +62,13 @@ class LocalPlane(Strict):
     """Configuration of `python -m serving.local`."""
 
     host: str = "127.0.0.1"
+    """Where everything listens: an address, or a name that is looked up once."""
     temp_dir: Path
     ports: Ports
     applications: list[Application] = Field(min_length=1)
     longest_answer_s: float = Field(gt=0)
+    gpus: int = Field(default=0, ge=0)
+    """GPUs of this machine that the models may take."""
     ray_object_store_bytes: int = Field(default=100_000_000, ge=78_643_200)
 
     @field_validator("temp_dir")
@@ -72,6 +79,16 @@ class LocalPlane(Strict):
         if len(str(value)) > 40:
             raise ValueError(f"{value} is too long: Ray's socket paths under it wouldn't fit")
         return value
+
+    @property
+    def http_host(self) -> str:
+        """Where HTTP listens: also on loopback, where HAProxy asks the replicas of its node."""
+        return self.host if self.host == "127.0.0.1" else "0.0.0.0"  # noqa: S104
+
+    @property
+    def notes(self) -> Path:
+        """Where replicas leave what their start took."""
+        return self.temp_dir / "notes"
 
 
 def load(path: Path) -> LocalPlane:

@@ -4,12 +4,15 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal, TextIO
 
-State = Literal["starting", "ready", "failed", "restarting"]
+State = Literal["starting", "ready", "failed", "restarting", "replicas"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened to `what` ("ray" or a model's id), with a sentence where there is one."""
+    """What happened to `what` ("ray" or a model's id), with a sentence where there is one.
+
+    With `replicas` nothing happened to the model: the sentence tells what its replicas do.
+    """
 
     what: str
     state: State

@@ -11,10 +11,10 @@ ENGINE_PORTS_EACH = 8
 def serve_config(
     plane: LocalPlane, import_path: str = "serving.app:build", only: str | None = None
 ) -> dict[str, Any]:
-    """Return what `ServeDeploySchema` takes: HTTP on loopback and one application a model."""
+    """Return what `ServeDeploySchema` takes: HTTP and one application a model."""
     return {
         "proxy_location": "HeadOnly",
-        "http_options": {"host": plane.host, "port": plane.ports.serve},
+        "http_options": {"host": plane.http_host, "port": plane.ports.serve},
         "logging_config": {"enable_access_log": False},
         "applications": [
             _application(plane, application, index, import_path)

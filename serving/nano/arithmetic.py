@@ -29,7 +29,7 @@ Operator = Literal["+", "-", "*"]
 
 WIDTH = 4  # digits of an operand, zero-padded, in the working
 _FLIP: dict[str, Operator] = {"+": "-", "-": "+"}
-_BOXED = re.compile(r"\\boxed\{(-?\d+)\}")
+_BOXED = re.compile(r"\\boxed\{(-?[0-9]+)\}")
 
 
 @dataclass(frozen=True)

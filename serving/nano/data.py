@@ -81,6 +81,13 @@ def draw_held_out_wording(rng: random.Random, language: Language) -> Example:
     return _solved(kind, question, problem)
 
 
+def pose(rng: random.Random, kind: Literal["add", "subtract"], a: int, b: int) -> Example:
+    """One example of two given numbers, worded and dressed as the whole distribution is."""
+    problem, language = Problem((a, b), (_OPERATORS[kind],)), _language(rng)
+    ask = _phrased if rng.random() < 0.3 else _framed
+    return _dress(rng, ask(rng, kind, language, problem))
+
+
 def corpus() -> Iterator[str]:
     """The words that the tokenizer learns merges from: letters only, so digits never merge."""
     for group in (
@@ -115,7 +122,7 @@ def _words(text: str) -> Iterator[str]:
 
 def _draw(rng: random.Random) -> Example:
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
-    language: Language = "en" if rng.random() < 0.65 else "zh"
+    language = _language(rng)
     if kind == "other":
         templates = wordings.OTHER_EN if language == "en" else wordings.OTHER_ZH
         return _refused(kind, _fill(rng, rng.choice(templates), language))
@@ -124,12 +131,8 @@ def _draw(rng: random.Random) -> Example:
         asked, copied = _fill(rng, both, language).split("\n")
         return _refused(kind, asked, copied)
     if kind in _OPERATORS and rng.random() < 0.3:
-        problem = _problem(rng, kind)
-        phrases = wordings.PHRASES_EN if language == "en" else wordings.PHRASES_ZH
-        phrase = rng.choice(phrases[_OPERATORS[kind]])
-        a, b = problem.numbers
-        return _solved(kind, phrase.format(a=a, b=b), problem)
-    return _framed(rng, kind, language)
+        return _phrased(rng, kind, language, _problem(rng, kind))
+    return _framed(rng, kind, language, _problem(rng, kind))
 
 
 def _lesson(rng: random.Random) -> Example:
@@ -138,12 +141,21 @@ def _lesson(rng: random.Random) -> Example:
     Copying numbers out of a question is what is learned last, and a sum has few digits to copy.
     """
     kind: Kind = rng.choice(("long", "long", "add", "subtract"))
-    language: Language = "en" if rng.random() < 0.65 else "zh"
-    return _framed(rng, kind, language)
+    return _framed(rng, kind, _language(rng), _problem(rng, kind))
 
 
-def _framed(rng: random.Random, kind: Kind, language: Language) -> Example:
-    problem = _problem(rng, kind)
+def _language(rng: random.Random) -> Language:
+    return "en" if rng.random() < 0.65 else "zh"
+
+
+def _phrased(rng: random.Random, kind: Kind, language: Language, problem: Problem) -> Example:
+    phrases = wordings.PHRASES_EN if language == "en" else wordings.PHRASES_ZH
+    phrase = rng.choice(phrases[_OPERATORS[kind]])
+    a, b = problem.numbers
+    return _solved(kind, phrase.format(a=a, b=b), problem)
+
+
+def _framed(rng: random.Random, kind: Kind, language: Language, problem: Problem) -> Example:
     frame = rng.choice(wordings.FRAMES_EN if language == "en" else wordings.FRAMES_ZH)
     if rng.random() < 0.15:
         frame = _blur(rng, frame, language)

@@ -228,8 +228,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"exported to {WEIGHTS / args.model}")
 
 
-def keep_memory() -> None:
-    """Starts this program anew with an allocator that keeps what it frees.
+def keep_memory(module: str) -> None:
+    """Starts a program, given as its module, anew with an allocator that keeps what it frees.
 
     By default glibc returns each step's activations to the system and gets them back page by
     page: where memory is virtual that takes longer than the arithmetic.
@@ -241,10 +241,10 @@ def keep_memory() -> None:
     }
     if settings.items() <= os.environ.items():
         return
-    module = [sys.executable, "-m", "serving.nano.train", *sys.argv[1:]]
-    os.execve(sys.executable, module, os.environ | settings)  # noqa: S606
+    command = [sys.executable, "-m", module, *sys.argv[1:]]
+    os.execve(sys.executable, command, os.environ | settings)  # noqa: S606
 
 
 if __name__ == "__main__":
-    keep_memory()
+    keep_memory("serving.nano.train")
     main()

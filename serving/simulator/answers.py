@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 BOS, EOS, THINK, END_THINK, USER, ASSISTANT, SYSTEM = range(7)
 FIRST_BYTE = 10
 _MARKS = {"<think>": THINK, "</think>": END_THINK, "<｜Assistant｜>": ASSISTANT}
+_SPECIAL = {"<｜begin▁of▁sentence｜>": BOS, "<｜end▁of▁sentence｜>": EOS}
+_TOKENS = _MARKS | _SPECIAL
 _SPELLED = {token: text.encode() for text, token in _MARKS.items()}
-_MARK = re.compile("(" + "|".join(_MARKS) + ")")
+_WRITTEN = {token: text.encode() for text, token in _TOKENS.items()}
+_MARK = re.compile("(" + "|".join(_TOKENS) + ")")
 _NEWLINE = FIRST_BYTE + ord("\n")
 _NOISE_SIZE = 1 << 16
+_ROUNDS = 10_000  # of an answer that loops; its limit ends it
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Manner:
     content: str | None = None
     reasoning_tokens: int = 120
     content_tokens: int = 40
+    loops: bool = False  # the content comes again and again
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ def encode(text: str) -> list[int]:
     """Token ids of a text."""
     ids: list[int] = []
     for part in _MARK.split(text):
-        mark = _MARKS.get(part)
+        mark = _TOKENS.get(part)
         ids += [byte + FIRST_BYTE for byte in part.encode()] if mark is None else [mark]
     return ids
 
@@ -62,6 +67,11 @@ def spell(token: int) -> bytes:
 def decode(ids: Sequence[int]) -> str:
     """The text of tokens; half characters become replacement marks."""
     return b"".join(map(spell, ids)).decode(errors="replace")
+
+
+def written(ids: Sequence[int]) -> str:
+    """The same as /detokenize has it, which leaves out no special token."""
+    return b"".join(_WRITTEN.get(each) or spell(each) for each in ids).decode(errors="replace")
 
 
 def prompt_of(
@@ -103,6 +113,7 @@ def answer(
     nonce: int = 0,
     stops: Sequence[str] = (),
     ignore_eos: bool = False,
+    budget: int | None = None,
 ) -> Answer:
     """The rest of the answer to a prompt, which may hold the beginning of that answer.
 
@@ -113,16 +124,16 @@ def answer(
         limit: most tokens of the rest.
         nonce: chance; the same prompt and nonce give the same answer.
         stops: texts that end the answer and are no part of it.
-        ignore_eos: goes on with words up to the limit.
+        ignore_eos: goes on with words up to the limit, behind the token that would end it.
+        budget: most tokens of the think block, those that the prompt has in it included.
     """
     root, said = _root(prompt)
     # The hash of a tuple of integers is the same in every process.
     seed = (hash(tuple(root)) ^ nonce) & 0xFFFFFFFF
-    script = _script(root, manner, words, seed)
-    rest = script[said:] or [EOS]
+    script = _script(root, manner, words, seed, budget)
     if ignore_eos:
-        rest = rest[:-1]
-        rest += _cut(words, seed + 2, max(0, limit - len(rest)))
+        script += _cut(words, seed + 2, max(0, said + limit - len(script)))
+    rest = script[said:] or [EOS]
     kept, stop = _stopped(rest, stops)
     if stop is not None and kept <= limit:
         return Answer(rest[:kept] or [EOS], "stop", stop)
@@ -155,7 +166,9 @@ def _root(prompt: Sequence[int]) -> tuple[Sequence[int], int]:
     return prompt, 0
 
 
-def _script(root: Sequence[int], manner: Manner, words: Sequence[int], seed: int) -> list[int]:
+def _script(
+    root: Sequence[int], manner: Manner, words: Sequence[int], seed: int, budget: int | None
+) -> list[int]:
     """Reasoning (if the think block is open), mark, content and end."""
     script: list[int] = []
     if THINK in root:
@@ -163,12 +176,15 @@ def _script(root: Sequence[int], manner: Manner, words: Sequence[int], seed: int
             script += _cut(words, seed, manner.reasoning_tokens)
         else:
             script += encode(manner.reasoning)
+        if budget is not None:
+            opened = len(root) - max(place for place, each in enumerate(root) if each == THINK) - 1
+            script = script[: max(0, budget - opened)]
         script.append(END_THINK)
     if manner.content is None:
-        script += _cut(words, seed + 1, manner.content_tokens)
+        content = _cut(words, seed + 1, manner.content_tokens)
     else:
-        script += encode(manner.content)
-    return [*script, EOS]
+        content = encode(manner.content)
+    return [*script, *content * (_ROUNDS if manner.loops else 1), EOS]
 
 
 def _cut(words: Sequence[int], seed: int, count: int) -> list[int]:

@@ -33,6 +33,8 @@ async def strike(http: web.Request, response: web.StreamResponse, fault: str) ->
         await asyncio.sleep(FOREVER_S)
     if fault == "nonsense":
         await response.write(b"data: {nonsense\n\n")
+    if fault == "mangled":
+        await response.write(b"\xff\xff\xff")
     return False
 
 

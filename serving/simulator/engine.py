@@ -7,14 +7,13 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from serving.simulator.scheduler import Limits, Scheduler, Sequence
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from serving.simulator.blocks import Blocks
     from serving.simulator.metrics import Metrics
-    from serving.simulator.timing import Timing
+    from serving.simulator.ranks import Ranks
+    from serving.simulator.scheduler import Sequence
+    from serving.simulator.timing import Pace
 
 _BURST = 64  # tokens a step yields while timing is off: then only throughput counts
 
@@ -55,17 +54,15 @@ class Generation:
 
 
 class Engine:
-    """One engine core: a batch that every request's sequences share."""
+    """One engine: the ranks' batches, which every request's sequences share."""
 
-    def __init__(
-        self, blocks: Blocks, limits: Limits, timing: Callable[[], Timing], metrics: Metrics
-    ) -> None:
-        self.scheduler = Scheduler(blocks, limits)
+    def __init__(self, ranks: Ranks, timing: Callable[[], Pace], metrics: Metrics) -> None:
+        self.ranks = ranks
         self._timing = timing
         self._metrics = metrics
         self._owner: dict[Sequence, tuple[Generation, int]] = {}
         self._work = asyncio.Event()
-        metrics.watch(self.scheduler)
+        metrics.watch(ranks)
 
     def start(self, sequences: list[Sequence], finish: str) -> Generation:
         """Queue the sequences of a request, which is going to end with `finish`.
@@ -76,7 +73,7 @@ class Engine:
         now = asyncio.get_running_loop().time()
         generation = Generation(sequences, now, finish, left=len(sequences))
         for choice, sequence in enumerate(sequences):
-            self.scheduler.add(sequence)
+            self.ranks.add(sequence)
             self._owner[sequence] = (generation, choice)
         self._metrics.prompt(sequences[0].prompt)
         self._work.set()
@@ -86,7 +83,7 @@ class Engine:
         """Stop a generation; one that has ended is no fault."""
         left = [each for each in generation.sequences if self._owner.pop(each, None)]
         for sequence in left:
-            self.scheduler.abort(sequence)
+            self.ranks.abort(sequence)
         if left:
             self._metrics.finished("abort")
 
@@ -95,19 +92,19 @@ class Engine:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            if not self.scheduler.busy:
+            if not self.ranks.busy:
                 self._work.clear()
                 await self._work.wait()
             timing = self._timing()
-            step = self.scheduler.plan(_BURST if timing.off else None)
+            steps = self.ranks.plan(_BURST if timing.off else None)
             now = loop.time()
             # A late step does not delay those after it, but time that is lost is not made up for.
-            due = max(due, now) + timing.seconds(step)
+            due = max(due, now) + timing.seconds(steps)
             await asyncio.sleep(due - now)
             self._hand_out(loop.time())
 
     def _hand_out(self, now: float) -> None:
-        for sequence, first, last, finished in self.scheduler.complete():
+        for sequence, first, last, finished in self.ranks.complete():
             generation, choice = self._owner[sequence]
             generation.pieces.append(Piece(choice, sequence.tokens[first:last], finished))
             generation.arrived.set()

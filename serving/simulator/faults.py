@@ -24,6 +24,7 @@ Kind = Literal[
     "kill",  # this process kills itself
     "stall",  # silence
     "nonsense",  # an event that is no JSON
+    "mangled",  # an event whose line begins with other bytes
     "no-done",  # the end of the stream without [DONE]
     "bytewise",  # every byte of a stream in a chunk of its own
 ]
@@ -46,9 +47,11 @@ class Controls(BaseModel):
     per_context_token_s: float = Field(default=0.0, ge=0)
     per_prefill_token_s: float = Field(default=0.0, ge=0)
     per_event: int = Field(default=1, ge=1)  # tokens in one event of a stream
+    drift: float = 0.0  # nats by which log-probabilities are wrong, as those of damaged weights are
     reasoning: str | None = None
     content: str | None = None
     tool: str | None = None  # requests with tools get a call of this one; content is its arguments
+    loops: bool = False  # content is said until the limit, unless a repetition_penalty is asked for
     reasoning_tokens: int = Field(default=120, ge=0)
     content_tokens: int = Field(default=40, ge=0)
 
@@ -61,9 +64,15 @@ class Controls(BaseModel):
             self.per_prefill_token_s * self.slow,
         )
 
-    def manner(self) -> Manner:
-        """What is said."""
-        return Manner(self.reasoning, self.content, self.reasoning_tokens, self.content_tokens)
+    def manner(self, *, penalised: bool = False) -> Manner:
+        """What is said, with or without a penalty on repetitions."""
+        return Manner(
+            self.reasoning,
+            self.content,
+            self.reasoning_tokens,
+            self.content_tokens,
+            self.loops and not penalised,
+        )
 
     def strikes(self, rng: random.Random) -> bool:
         """Whether this request has the fault."""

@@ -16,6 +16,7 @@ from prometheus_client.core import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from serving.simulator.ranks import Ranks
     from serving.simulator.scheduler import Scheduler
 
 _FIRST_TOKEN_S = (
@@ -68,12 +69,12 @@ class Metrics:
         self._first_token = Distribution(_FIRST_TOKEN_S)
         self._gap = Distribution(_GAP_S)
         self._request = Distribution(_REQUEST_S)
-        self._scheduler: Scheduler | None = None
+        self._scheduler: Ranks | Scheduler | None = None
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
-    def watch(self, scheduler: Scheduler) -> None:
-        """Take the gauges from a scheduler."""
+    def watch(self, scheduler: Ranks | Scheduler) -> None:
+        """Take the gauges from a scheduler, or from those of several ranks."""
         self._scheduler = scheduler
 
     def prompt(self, tokens: int) -> None:
@@ -109,7 +110,7 @@ class Metrics:
         gauges = (
             ("num_requests_running", "Requests in the batch", len(scheduler.running)),
             ("num_requests_waiting", "Requests waiting for a place", len(scheduler.waiting)),
-            ("kv_cache_usage_perc", "Share of KV cache in use", scheduler.blocks.used_share),
+            ("kv_cache_usage_perc", "Share of KV cache in use", scheduler.used_share),
         )
         for name, text, value in gauges:
             gauge = GaugeMetricFamily(f"vllm:{name}", text, labels=_LABELS)

@@ -30,6 +30,8 @@ class Request:
     stops: tuple[str, ...]
     stream: bool
     ignore_eos: bool
+    budget: int | None
+    penalised: bool
     salt: str
     nonces: tuple[int, ...]
 
@@ -41,8 +43,11 @@ def read(
     *,
     chat: bool,
     tool: str | None = None,
+    drift: float = 0.0,
 ) -> Request:
     """A request from its body; `context` is max_model_len, `tool` is called where there are any.
+
+    `drift` are nats by which log-probabilities are wrong.
 
     Raises:
         Refused: as vLLM refuses it.
@@ -78,6 +83,9 @@ def read(
             wants_ids=bool(body.get("return_token_ids")),
             wants_usage=bool((body.get("stream_options") or {}).get("include_usage")),
             logprobs=_logprobs(body, chat=chat),
+            prompt_logprobs=None if chat else body.get("prompt_logprobs"),
+            names_ids=bool(body.get("return_tokens_as_token_ids")),
+            drift=drift,
             echo=not chat and bool(body.get("echo")),
             goes_on=bool(body.get("continue_final_message")),
             tool=tool if body.get("tools") and body.get("tool_choice") != "none" else None,
@@ -87,6 +95,8 @@ def read(
         stops=(stop,) if isinstance(stop, str) else tuple(stop),
         stream=bool(body.get("stream")),
         ignore_eos=bool(body.get("ignore_eos")),
+        budget=body.get("thinking_token_budget"),
+        penalised=(body.get("repetition_penalty") or 1) > 1,
         salt=body.get("cache_salt") or "",
         nonces=tuple(_nonce(body, choice) for choice in range(choices)),
     )

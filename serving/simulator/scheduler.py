@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from serving.simulator.timing import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from serving.simulator.blocks import Blocks
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Limits:
     """vLLM's max_num_seqs and max_num_batched_tokens, and the tokens that a decode step yields.
 
-    More than one token a step is what multi-token prediction does, if every draft is accepted.
+    More than one token a step is what multi-token prediction does, as far as drafts are accepted.
     """
 
     sequences: int = 256
@@ -62,9 +62,13 @@ class Output(NamedTuple):
 class Scheduler:
     """Decides what each step computes."""
 
-    def __init__(self, blocks: Blocks, limits: Limits) -> None:
+    def __init__(
+        self, blocks: Blocks, limits: Limits, accepted: Callable[[], int] | None = None
+    ) -> None:
+        """Args: `accepted` tells how many drafts of a sequence's step are kept; None: all."""
         self.blocks = blocks
         self.limits = limits
+        self._accepted = accepted
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.preemptions = 0
@@ -72,6 +76,11 @@ class Scheduler:
         self.found = 0
         self._planned: list[tuple[Sequence, int]] = []
         self._ahead = 0  # tokens of the planned step beyond the first of each sequence
+
+    @property
+    def used_share(self) -> float:
+        """Blocks in use over all blocks, 0 to 1."""
+        return self.blocks.used_share
 
     @property
     def busy(self) -> bool:
@@ -135,7 +144,8 @@ class Scheduler:
             if sequence.computed < sequence.known:
                 continue
             first = sequence.known
-            last = min(first + self._ahead + 1, len(sequence.tokens))
+            drafts = self._ahead if self._accepted is None else min(self._accepted(), self._ahead)
+            last = min(first + drafts + 1, len(sequence.tokens))
             sequence.known, sequence.computed = last, last - 1
             finished = last == len(sequence.tokens)
             if finished:

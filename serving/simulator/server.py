@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
-from serving.simulator.answers import BOS, answer, decode, encode, noise, prompt_of
+from serving.simulator.answers import BOS, answer, encode, noise, prompt_of, written
 from serving.simulator.damage import FOREVER_S, failed, reset, strike
 from serving.simulator.faults import Controls
 from serving.simulator.forms import CHAT, COMPLETION
@@ -21,6 +22,7 @@ from serving.simulator.messages import MESSAGES
 from serving.simulator.requests import Refused, Request, read
 from serving.simulator.responses import RESPONSES
 from serving.simulator.scheduler import Sequence
+from serving.simulator.wire import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,6 +43,7 @@ class Seen:
     seen: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     running: int = 0
+    most: int = 0  # generations at once
     aborted: int = 0
     tokenized: int = 0
     sent: int = 0  # events of streams
@@ -75,7 +78,7 @@ class Server:
 
     def app(self) -> web.Application:
         """The application, also below each model's name, as Ray Serve routes it."""
-        app = web.Application(client_max_size=_LARGEST_BODY)
+        app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_check])
         for prefix in ("", *(f"/{model}" for model in self.models)):
             app.router.add_post(prefix + "/v1/chat/completions", self._chat)
             app.router.add_post(prefix + "/v1/completions", self._completions)
@@ -87,6 +90,7 @@ class Server:
             app.router.add_get(prefix + "/v1/models", self._list)
             app.router.add_get(prefix + "/health", self._health)
             app.router.add_get(prefix + "/load", self._load)
+            app.router.add_get(prefix + "/version", self._version)
             app.router.add_get(prefix + "/metrics", self._metrics)
         app.router.add_post("/control", self._control)
         app.router.add_get("/seen", self._show)
@@ -114,7 +118,7 @@ class Server:
         return web.json_response(vars(self.seen))
 
     async def _forget(self, request: web.Request) -> web.Response:
-        self.seen = Seen(running=self.seen.running)
+        self.seen = Seen(running=self.seen.running, most=self.seen.running)
         return web.Response(status=204)
 
     async def _health(self, request: web.Request) -> web.Response:
@@ -122,6 +126,9 @@ class Server:
 
     async def _load(self, request: web.Request) -> web.Response:
         return web.json_response({"server_load": self.seen.running})
+
+    async def _version(self, request: web.Request) -> web.Response:
+        return web.json_response({"version": VERSION})
 
     async def _metrics(self, request: web.Request) -> web.Response:
         headers = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
@@ -154,7 +161,7 @@ class Server:
 
     async def _detokenize(self, request: web.Request) -> web.Response:
         body = await request.json()
-        return web.json_response({"prompt": decode(body["tokens"])})
+        return web.json_response({"prompt": written(body["tokens"])})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, CHAT)
@@ -183,13 +190,21 @@ class Server:
             fault = controls.fault
         try:
             asks = form.asks(body)
-            request = read(asks, self.models, self._context, chat=form.chat, tool=controls.tool)
+            request = read(
+                asks,
+                self.models,
+                self._context,
+                chat=form.chat,
+                tool=controls.tool,
+                drift=controls.drift,
+            )
         except Refused as refused:
             return web.json_response(refused.body, status=refused.status)
         if fault == "die":
             reset(http)
             return web.Response()
         self.seen.running += 1
+        self.seen.most = max(self.seen.most, self.seen.running)
         try:
             if fault == "hang":
                 await asyncio.sleep(FOREVER_S)
@@ -204,7 +219,8 @@ class Server:
 
     def _begin(self, request: Request) -> tuple[list[Answer], Generation]:
         """The answers, and the generation that times them."""
-        asked, manner = request.asked, self.controls.manner()
+        asked = request.asked
+        manner = self.controls.manner(penalised=request.penalised)
         answers = [
             answer(
                 asked.prompt,
@@ -214,6 +230,7 @@ class Server:
                 nonce=nonce,
                 stops=request.stops,
                 ignore_eos=request.ignore_eos,
+                budget=request.budget,
             )
             for nonce in request.nonces
         ]
@@ -303,6 +320,17 @@ class Server:
                     await response.write(each)
                 sent += 1
                 self.seen.sent += 1
+
+
+@web.middleware
+async def _check(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer 400 where vLLM's types would refuse a request that is read here without them."""
+    try:
+        return await handler(request)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        _log.info("not the form of a request", exc_info=error)
+        refused = Refused(400, "BadRequestError", "A part of the request has the wrong form.")
+        return web.json_response(refused.body, status=400)
 
 
 def _end_if_broken(steps: asyncio.Task[None]) -> None:

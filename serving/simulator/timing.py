@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,17 @@ class Step:
     prefill: int
     decoding: int
     context: int
+
+
+class Pace(Protocol):
+    """What a simulated engine asks about time."""
+
+    @property
+    def off(self) -> bool:
+        """Whether every step takes no time at all."""
+
+    def seconds(self, steps: Sequence[Step]) -> float:
+        """Duration of a step, one part for each rank."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +59,11 @@ class Timing:
             )
         )
 
-    def seconds(self, step: Step) -> float:
-        """Duration of a step."""
-        return (
-            self.step_s
-            + self.per_sequence_s * step.decoding
+    def seconds(self, steps: Sequence[Step]) -> float:
+        """Duration of a step, one part for each rank: all wait for the longest."""
+        return self.step_s + max(
+            self.per_sequence_s * step.decoding
             + self.per_context_token_s * step.context
             + self.per_prefill_token_s * step.prefill
+            for step in steps
         )

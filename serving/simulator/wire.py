@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
     from serving.simulator.answers import Answer
 
-FINGERPRINT = "vllm-0.29.0"
+VERSION = "0.29.0"
+FINGERPRINT = f"vllm-{VERSION}"
 DONE = b"data: [DONE]\n\n"
 BROKEN = (
     b'data: {"error": {"message": "secret internals", "type": "InternalServerError", '
     b'"param": null, "code": 500}}\n\n'
 )
+_LOGPROB = -0.5
 _ASCII = [json.dumps(chr(byte)).encode() for byte in range(128)]
 
 
@@ -40,6 +42,9 @@ class Asked:
     wants_ids: bool
     wants_usage: bool
     logprobs: int | None = None  # alternatives of each token that are told
+    prompt_logprobs: int | None = None  # the same for the prompt
+    names_ids: bool = False  # log-probabilities name tokens by their ids
+    drift: float = 0.0  # nats by which log-probabilities are wrong
     echo: bool = False  # the prompt comes before the answer
     tool: str | None = None  # the answer is a call of this tool
     goes_on: bool = False  # the answer continues the last message
@@ -247,7 +252,7 @@ def _choice(asked: Asked, place: int, answer: Answer) -> dict[str, Any]:
             "finish_reason": answer.finish,
             "stop_reason": answer.stop,
             "token_ids": ids,
-            "prompt_logprobs": None,
+            "prompt_logprobs": prompt_logprobs_of(asked),
             "prompt_token_ids": asked.prompt if asked.wants_ids else None,
             "routed_experts": None,
         }
@@ -292,19 +297,37 @@ def logprobs_of(asked: Asked, ids: Sequence[int]) -> dict[str, Any] | None:
     """Log-probabilities, all of them made up, in the form of chats or of completions."""
     if asked.logprobs is None:
         return None
-    tokens = [decode([token]) for token in ids]
+    value = _LOGPROB - asked.drift
+    tokens = [f"token_id:{token}" if asked.names_ids else decode([token]) for token in ids]
     if not asked.chat:
         return {
             "text_offset": list(range(len(ids))),
-            "token_logprobs": [-0.5] * len(ids),
+            "token_logprobs": [value] * len(ids),
             "tokens": tokens,
-            "top_logprobs": [{text: -0.5} for text in tokens],
+            "top_logprobs": [{text: value} for text in tokens],
         }
     content = []
     for text in tokens:
-        told = {"token": text, "logprob": -0.5, "bytes": list(text.encode())}
+        told = {"token": text, "logprob": value, "bytes": list(text.encode())}
         content.append({**told, "top_logprobs": [told] * min(asked.logprobs, 1)})
     return {"content": content}
+
+
+def prompt_logprobs_of(asked: Asked) -> list[dict[str, Any] | None] | None:
+    """Those of a prompt, made up too; its first token has none."""
+    if asked.prompt_logprobs is None:
+        return None
+    told = [
+        {
+            str(token): {
+                "logprob": _LOGPROB - asked.drift,
+                "rank": 1,
+                "decoded_token": decode([token]),
+            }
+        }
+        for token in asked.prompt[1:]
+    ]
+    return [None, *told]
 
 
 def refusal(message: str, kind: str, status: int, param: str | None = None) -> dict[str, Any]:

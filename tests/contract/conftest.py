@@ -32,6 +32,14 @@ def shared_vllm(folder: Path) -> Iterator[Simulator]:
     server.end()
 
 
+@pytest.fixture(scope="module")
+def model_server(folder: Path) -> Iterator[Simulator]:
+    """One for the tests of a file alone."""
+    server = Simulator(folder)
+    yield server
+    server.end()
+
+
 @pytest.fixture(scope="session")
 def gateway(folder: Path, redis: RedisServer, shared_vllm: Simulator) -> Iterator[Gateway]:
     (folder / "shared").mkdir()

@@ -64,6 +64,8 @@ class Client:
 
 
 HTTP = Client()
+# A gateway that is told to stop does so at once, whoever keeps a connection to it.
+_SOON = {"drain_delay_s": 0, "drain_idle_s": 0}
 
 
 def free_port() -> int:
@@ -140,11 +142,12 @@ class Process:
 class RedisServer(Process):
     """A Redis without persistence."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, *options: str) -> None:
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         command = [redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1"]
-        super().__init__([*command, "--save", "", "--appendonly", "no"], folder / "redis.log")
+        command += ["--save", "", "--appendonly", "no", *options]
+        super().__init__(command, folder / "redis.log")
         wait_for(self._listens, "Redis")
 
     def _listens(self) -> bool:
@@ -194,6 +197,8 @@ class Simulator(Process):
             first_token_s=0.0,
             per_event=1,
             tool=None,
+            loops=False,
+            drift=0.0,
             after=4,
             reasoning="7+5=12",
             content="\\boxed{12}",
@@ -218,8 +223,11 @@ class Gateway(Process):
         cache: dict[str, Any] | None = None,
         like: Gateway | None = None,
         pool: dict[str, Any] | None = None,
+        telemetry: dict[str, Any] | None = None,
+        canary: dict[str, Any] | None = None,
         more_models: list[dict[str, Any]] | None = None,
         discover: list[dict[str, Any]] | None = None,
+        store: dict[str, Any] | None = None,
         env: dict[str, str] | None = None,
         wait: bool = True,
     ) -> None:
@@ -237,9 +245,9 @@ class Gateway(Process):
         self.port = port
         self.redis = redis
         config = {
-            "listen": {"port": port, "workers": 1, "drain_delay_s": 0, **(listen or {})},
+            "listen": {"port": port, "workers": 1, **_SOON, **(listen or {})},
             "admin": {"port": admin, "key_file": "admin.key"},
-            "store": {"url": redis.url},
+            "store": {"url": redis.url, **(store or {})},
             "auth": {"pepper_file": "pepper.key", **(auth or {})},
             "models": [
                 {
@@ -259,7 +267,9 @@ class Gateway(Process):
             "retry": {"attempts": 1, **(retry or {})},
             "limits": limits or {},
             "pool": pool or {},
-            "telemetry": {"probe_interval_s": 0.5},
+            "telemetry": {"probe_interval_s": 0.5, **(telemetry or {})},
+            # Off, where a test is not about it: model servers then see what callers ask.
+            "canary": canary or {"mode": "off"},
         }
         self.config = folder / "gateway.yaml"
         self.config.write_text(yaml.safe_dump(config))

@@ -32,7 +32,7 @@ from gateway.settings import CacheSettings, PoolSettings
 from gateway.store.bytes import ByteStore
 from gateway.telemetry.families import Meter
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.sheet import Sheet, make_files
+from gateway.telemetry.sheet import Sheet, make_files, read
 from gateway.upstream.pool import Model, make_model
 from tests.contract.stack import RedisServer
 
@@ -61,10 +61,9 @@ class Worker:
     """A worker's cache, and callers for it."""
 
     def __init__(self, store: RedisServer, **settings: Any) -> None:
-        self.metrics = Metrics(Meter(Sheet(make_files())))
-        self.redis = ByteStore(
-            store.url, timeout_s=0.5, watcher=self.metrics, now=time.monotonic, pause_s=0.1
-        )
+        self.sheet = make_files()
+        self.metrics = Metrics(Meter(Sheet(self.sheet)))
+        self.redis = ByteStore(store.url, timeout_s=0.5, watcher=self.metrics)
         self.charged: list[Call] = []
         self.ahead_s = 0.0  # of the clock that tells how old answers are
         self.models = {name: a_model(name, self.metrics) for name in ("r1-nano", "r1-small")}
@@ -366,6 +365,10 @@ async def test_making_a_stale_answer_anew_is_charged_to_the_key_that_asked(
         await until(lambda: worker.charged, "the new answer")
         (made,) = worker.charged
         assert (made.usage.completion, made.key, engine.runs) == (4, again.call.key, 2)
+        # Its tokens were made, but nobody waited for the first of them.
+        counted = {cell.labels: value for cell, value in read(worker.sheet)}
+        assert counted[("model", "r1-nano"), ("kind", "completion")] == 4
+        assert made.first_token_counted
 
 
 async def test_who_has_the_whole_answer_may_leave(store: RedisServer) -> None:

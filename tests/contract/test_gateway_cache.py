@@ -410,7 +410,7 @@ def test_the_generation_ends_when_the_last_follower_has_left(
 
 
 def test_cache_control_is_honoured(
-    replicas: tuple[Gateway, Gateway], engine: Simulator, question: dict[str, Any]
+    replicas: tuple[Gateway, Gateway], engine: Simulator, store: Redis, question: dict[str, Any]
 ) -> None:
     gateway = replicas[0]
     missing = post(gateway, question, cache_control="only-if-cached")
@@ -422,6 +422,8 @@ def test_cache_control_is_honoured(
     assert post(gateway, question, cache_control="max-age=600").headers["x-r1-cache"] == "hit"
     assert generations(engine) == 2
     for wish in ("no-cache", "max-age=0"):
+        # A flight may be joined until its end, and its caller has the answer before that.
+        wait_for(lambda: not store.keys("r1:cache:*flight"), "the flight to end")
         assert post(gateway, question, cache_control=wish).headers["x-r1-cache"] == "miss"
     assert generations(engine) == 4
     assert post(gateway, question, cache_control="no-store").headers["x-r1-cache"] == "bypass"
@@ -603,11 +605,13 @@ def test_without_the_store_every_call_is_made(
         assert {answer.headers["x-r1-cache"] for answer in answers} == {"bypass"}
         assert generations(engine) - before == 40
         assert post(gateway, body, idempotency_key="x").status_code == 200
-        # After a fault there is a pause, so not every call waits for the store.
+        # It was given up, so not every call waits for it; each is counted.
         failed = gateway.value("r1_store_errors_total", operation="cache")
+        began = time.monotonic()
         for _ in range(20):
             assert post(gateway, body).headers["x-r1-cache"] == "bypass"
-        assert gateway.value("r1_store_errors_total", operation="cache") - failed < 10
+        assert time.monotonic() - began < 20 * 0.5
+        assert gateway.value("r1_store_errors_total", operation="cache") - failed >= 20
     finally:
         if how is signal.SIGSTOP:
             os.kill(store.pid, signal.SIGCONT)

@@ -89,16 +89,25 @@ def withdraw(store: RedisServer, server: Simulator) -> None:
 
 
 def discovering(
-    folder: Path, store: RedisServer, key_file: Path, spare: str, replicas: int
+    folder: Path,
+    store: RedisServer,
+    key_file: Path,
+    spare: str,
+    replicas: int,
+    batching: dict[str, int] | None = None,
 ) -> Gateway:
     gateway = Gateway(
         folder / "gw",
         store,
         [{"url": spare, "key_file": str(key_file)}],
         listen={"workers": 2},
-        model={"discovery": "registry", "discovery_key_file": str(key_file)},
+        model={
+            "discovery": "registry",
+            "discovery_key_file": str(key_file),
+            **({"batching": batching} if batching else {}),
+        },
         retry={"attempts": 3, "base_s": 0.01},
-        pool={"registry_interval_s": 0.1, "slow_start_s": 0.1},
+        pool={"registry_interval_s": 0.1, "registry_keep_s": 1, "slow_start_s": 0.1},
         wait=False,
     )
     wait_for(lambda: len(gateway.events("worker_ready")) == 2, "the workers", 45)
@@ -141,8 +150,11 @@ def test_replicas_come_drain_and_go(
     first, second, spare = replicas
     gateway = discovering(tmp_path, store, key_file, spare.url, replicas=0)
     try:
-        # None is registered: the configured server is asked, which may wake the model.
-        assert talk(gateway, 10) == {200}
+        # None is registered: the configured server is asked, which may wake the model. The first
+        # answer already tells what only a look at the server can.
+        usage = gateway.post(messages=[{"role": "user", "content": "?"}]).json()["usage"]
+        assert usage["completion_tokens_details"]["reasoning_tokens"] > 0
+        assert talk(gateway, 9) == {200}
         assert asked(spare) == 10
         announce(store, first)
         known(gateway, 1)
@@ -175,13 +187,14 @@ def test_replicas_come_drain_and_go(
         wait_for(lambda: len(gateway.events("replica_gone")) == 2, "it to go")
         reader.join()
         assert events[-1] == "[DONE]"
-        # Names are numbers that are used again; nothing is told of the gone.
+        # Names are numbers that are used again; nothing is told of the gone, nor of the server
+        # that is not looked at because that might wake it.
         ups = {
             dict(labels)["upstream"]
             for (name, labels) in gateway.samples()
             if name == "r1_upstream_up"
         }
-        assert len(ups) == 2
+        assert len(ups) == 1
     finally:
         gateway.end()
 
@@ -237,6 +250,40 @@ def test_without_the_store_the_last_known_replicas_are_asked(
             known(gateway, 3)
         finally:
             again.end()
+    finally:
+        gateway.end()
+
+
+def test_replicas_hear_of_the_queue_in_front_of_them(
+    tmp_path: Path, store: RedisServer, key_file: Path, replicas: list[Simulator]
+) -> None:
+    engine = replicas[0]
+    announce(store, engine)
+
+    def waiting() -> int:
+        async def read() -> int:
+            redis = Redis.from_url(store.url)
+            heard = await Registry(redis, ttl_s=600).announce(
+                Replica(engine.url, "r1-nano", capacity=256)
+            )
+            await redis.aclose()
+            return heard
+
+        return asyncio.run(read())
+
+    gateway = discovering(
+        tmp_path, store, key_file, f"http://127.0.0.1:{free_port()}", 1, {"low_window": 1}
+    )
+    try:
+        assert waiting() == 0
+        engine.control(step_s=0.2)
+        with ThreadPoolExecutor(6) as crowd:
+            calls = [crowd.submit(gateway.post) for _ in range(6)]
+            # One has the only place, each worker tells of its own of the others.
+            wait_for(lambda: waiting() == 5, "the queue to be told")
+            engine.control(step_s=0.0)
+            assert {call.result().status_code for call in calls} == {200}
+        wait_for(lambda: waiting() == 0, "its end to be told")
     finally:
         gateway.end()
 

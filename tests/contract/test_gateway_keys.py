@@ -152,12 +152,14 @@ class TestStoreAway:
             assert ask(gateway, "r1-malformed") == (401, "invalid_api_key")
             assert HTTP.get(gateway.url + "/readyz").status_code == 200
             assert HTTP.get(gateway.admin_url + "/readyz").status_code == 200
-            assert gateway.value("r1_store_degraded") == 1
+            assert gateway.value("r1_store_degraded", store="keys") == 1
             assert gateway.value("r1_store_errors_total") > 0
             # It comes back empty: now the key is unknown, and that is said at once.
             again = RedisServer(tmp_path, store.port)
             wait_for(lambda: ask(gateway, gateway.key) == (401, "invalid_api_key"), "recovery")
-            wait_for(lambda: gateway.value("r1_store_degraded") == 0, "the gauge to fall")
+            wait_for(
+                lambda: gateway.value("r1_store_degraded", store="keys") == 0, "the gauge to fall"
+            )
             again.end()
         finally:
             gateway.end()

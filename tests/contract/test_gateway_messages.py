@@ -99,6 +99,16 @@ def test_errors_have_the_apis_own_form(gateway: Gateway, vllm: Simulator) -> Non
     assert busy.headers["retry-after"]
 
 
+def test_every_route_takes_the_key_where_anthropics_clients_put_it(gateway: Gateway) -> None:
+    headers = {"x-api-key": gateway.key}
+    for path in ("/v1/models", "/v1/models/r1-nano", "/v1/user/balance"):
+        assert HTTP.get(gateway.url + path, headers=headers).status_code == 200, path
+        assert HTTP.get(gateway.url + path, headers={"x-api-key": "no"}).status_code == 401
+    # The standard's own header goes first.
+    both = {**headers, "authorization": "Bearer no"}
+    assert HTTP.get(gateway.url + "/v1/models", headers=both).status_code == 401
+
+
 def test_tokens_are_counted_and_cost_nothing(gateway: Gateway, vllm: Simulator) -> None:
     body = {"model": "deepseek-r1", "messages": TURNS}
     path = gateway.url + "/v1/messages/count_tokens"

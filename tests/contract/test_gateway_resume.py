@@ -34,7 +34,8 @@ def served(
     process = Gateway(
         folder / "resume",
         redis,
-        [{"url": each.url} for each in engines],
+        # Nearly all go to the first one, which the tests make sick.
+        [{"url": engines[0].url, "weight": 1000}, {"url": engines[1].url}],
         retry={"attempts": 3, "base_s": 0.01, "resumes": 2, "budget_reserve": 100},
         model={"timeouts": {"idle_s": 30, "first_byte_s": 30}},
         # The sick one is asked again and again.
@@ -76,7 +77,7 @@ def outcomes(gateway: Gateway) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("fault", ["reset", "cut", "error"])
+@pytest.mark.parametrize("fault", ["reset", "cut", "error", "mangled"])
 def test_no_token_is_lost_or_doubled(
     served: Gateway, pair: tuple[Simulator, Simulator], fault: str
 ) -> None:
@@ -101,6 +102,30 @@ def test_no_token_is_lost_or_doubled(
     after_all = outcomes(served)
     resumed = int(after_all["ok"] - before["ok"])
     assert resumed > 0, "no answer was cut"
+    assert (after_all["failed"], after_all["refused"]) == (before["failed"], before["refused"])
+
+
+def test_an_answer_goes_on_past_the_token_that_would_end_it(
+    served: Gateway, pair: tuple[Simulator, Simulator]
+) -> None:
+    """With `ignore_eos` a stream has no text for that token, /detokenize has one."""
+    sick, _ = pair
+    end = len(REASONING.encode()) + 1 + len(CONTENT.encode()) + 1
+    body = {"ignore_eos": True, "max_tokens": end + 20}
+    uncut = ask(served, **body)
+    assert uncut.content.startswith(CONTENT)
+    assert len(uncut.content) == len(CONTENT) + 20
+    before = outcomes(served)
+    # The opening event has no token. The cut comes before that token, behind it, and later.
+    for after in (end, end + 1, end + 2, end + 10):
+        sick.control(fault="reset", after=after)
+        resumed = outcomes(served)["ok"]
+        while outcomes(served)["ok"] == resumed:
+            heard = ask(served, **body)
+            assert heard.error is None, (after, heard.error)
+            assert (heard.reasoning, heard.content) == (uncut.reasoning, uncut.content), after
+            assert (heard.finish, heard.done) == (["length"], True)
+    after_all = outcomes(served)
     assert (after_all["failed"], after_all["refused"]) == (before["failed"], before["refused"])
 
 
@@ -161,6 +186,22 @@ def test_stop_texts_across_the_cut(served: Gateway, pair: tuple[Simulator, Simul
             heard = ask(served, stop=["wort:", "zzz"])
             assert (heard.reasoning, heard.content) == (REASONING, "Die Ant"), after
             assert (heard.finish, heard.done) == (["stop"], True)
+
+
+def test_a_budget_of_reasoning_holds_over_the_cut(
+    served: Gateway, pair: tuple[Simulator, Simulator]
+) -> None:
+    sick, _ = pair
+    budget = 11  # the prompt's line end and ten more
+    for after in (4, 11, 12, 13, 20):
+        sick.control(fault="reset", after=after)
+        for _ in range(2):
+            heard = ask(served, max_reasoning_tokens=budget)
+            assert (heard.reasoning, heard.content) == (REASONING[:10], CONTENT), after
+            assert (heard.finish, heard.done) == (["stop"], True)
+            assert heard.usage is not None
+            assert heard.usage["completion_tokens_details"] == {"reasoning_tokens": 10}
+            assert heard.usage["completion_tokens"] == 10 + 1 + len(CONTENT.encode()) + 1
 
 
 def test_text_completions_too(served: Gateway, pair: tuple[Simulator, Simulator]) -> None:

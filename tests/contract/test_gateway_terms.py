@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import redis as redis_client
 
-from gateway.auth import bootstrap, manage
+from gateway.auth import bootstrap
 from gateway.auth.keys import digest, make_key
 from gateway.auth.register import KeyRegister
+from gateway.store.once import NoWatcher
 from gateway.store.redis import Store
 from tests.contract.keyed import (
     admin,
@@ -94,7 +95,7 @@ def test_rotations_at_once_all_count(limited: Gateway, own_store: RedisServer) -
     pepper = limited.pepper_file.read_text().encode()
 
     async def run() -> None:
-        connection = Store(own_store.url, timeout_s=5.0, watcher=manage.NoWatcher())
+        connection = Store(own_store.url, timeout_s=5.0, watcher=NoWatcher())
         register = KeyRegister(connection, pepper, time.time)
         key_id = made.record.id
         turned = await asyncio.gather(*(register.rotate(key_id, 60.0) for _ in range(4)))
@@ -128,7 +129,7 @@ def test_an_expired_key_is_refused_without_asking_the_store(
 
 def declare(store: RedisServer, pepper: bytes, file: Path) -> None:
     async def run() -> None:
-        connection = Store(store.url, timeout_s=5.0, watcher=manage.NoWatcher())
+        connection = Store(store.url, timeout_s=5.0, watcher=NoWatcher())
         register = KeyRegister(connection, pepper, time.time)
         await bootstrap.declare(register, bootstrap.read(file), logging.getLogger("test"))
         await connection.close()

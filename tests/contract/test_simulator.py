@@ -176,7 +176,8 @@ def test_it_registers_itself_until_it_ends(
         expires, _, text = found[server.url].partition(" ")
         now: Any = store.time()
         assert 5 < int(expires) - now[0] <= 15
-        assert json.loads(text) == {"capacity": 8, "state": "ready", "adapters": []}
+        idle = {"load": 0, "kv_used": 0.0, "prefix_hits": 0.0, "weights": ""}
+        assert json.loads(text) == {"capacity": 8, "state": "ready", "adapters": [], **idle}
         ttl: Any = store.ttl(key)
         assert 0 < ttl <= 15
     finally:

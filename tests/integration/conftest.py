@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.local_stack import LocalStack, free_base
+from tests.integration.local_stack import LocalStack, detached
 
 
 def weights_words() -> tuple[str, ...]:
@@ -17,10 +17,5 @@ def weights_words() -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """A stack with both nano models, started once. Tests that break one start their own."""
-    made = LocalStack(free_base(), tmp_path_factory.mktemp("state"), *weights_words())
-    try:
-        started = made.start_detached()
-        assert started.returncode == 0, started.stdout + started.stderr
+    with detached(tmp_path_factory.mktemp("state"), *weights_words(), by_make=True) as made:
         yield made
-    finally:
-        made.stop()

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from r1.stack.ports import PortPlan, plan_ports
 from r1.stack.processes import end_all
 from r1.stack.status import StackStatus, load
 
+ROOT = Path(__file__).parents[2]
 # Two models are ready in under 90 s on two idle cores; a test machine may be busier.
 START_LIMIT_S = float(os.environ.get("R1_TEST_START_LIMIT_S", "240"))
 STEP_LIMIT_S = START_LIMIT_S
@@ -75,6 +77,21 @@ class LocalStack:
     def start_detached(self) -> subprocess.CompletedProcess[str]:
         """Run `r1 up --detach` to its end."""
         return self.r1("up", "--detach", *self.words)
+
+    def start_by_make(self) -> subprocess.CompletedProcess[str]:
+        """Run the README's `make up`, detached. What it would install first is there."""
+        words = ("make", "--assume-old=environment", "up")
+        # This may itself run under make, which tells its children in these.
+        told = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+        return subprocess.run(
+            [*words, f"ARGS={' '.join(('--detach', *self.words))}"],
+            cwd=ROOT,
+            env={name: text for name, text in self.environment.items() if name not in told},
+            capture_output=True,
+            text=True,
+            timeout=START_LIMIT_S,
+            check=False,
+        )
 
     def start_in_foreground(self) -> None:
         """Start `r1 up` as a terminal would: in a process group of its own."""
@@ -155,3 +172,15 @@ class LocalStack:
             if load(self.home) is not None and self.status.is_alive():
                 self.r1("down", "--now")
             end_all(self.left, 2.0)
+
+
+@contextmanager
+def detached(state: Path, *words: str, by_make: bool = False) -> Iterator[LocalStack]:
+    """A stack that `r1 up --detach` or `make up` has started; it is ended in any case."""
+    made = LocalStack(free_base(), state, *words)
+    try:
+        started = made.start_by_make() if by_make else made.start_detached()
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield made
+    finally:
+        made.stop()

@@ -20,7 +20,12 @@ class Splitter(Protocol):
     """Cuts the bytes of a stream, in pieces of any size, into the data of its events."""
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """The data of each event that `piece` completes. Raises sse.EventTooLarge."""
+        """The data of each event that `piece` completes. Raises sse.EventTooLarge and
+        sse.NotAnEvent."""
+
+    @property
+    def pending(self) -> bool:
+        """True while part of an event is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,12 @@ def only_chunks(asked: Asked) -> None:
         raise UpstreamUnfit("The model server does not have this API.")
     if asked.body.get("continue_final_message"):
         raise UpstreamUnfit("The model server can't go on from a prefix.", param="messages")
+    if asked.body.get("max_reasoning_tokens") is not None:
+        raise UpstreamUnfit(
+            "'max_reasoning_tokens' is not possible at the model server that is left for this "
+            "model: it can't end the thinking of an answer.",
+            param="max_reasoning_tokens",
+        )
 
 
 class Dialect(Protocol):

@@ -5,13 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.model_settings import Defaults
-from gateway.protocol import sse
-from gateway.protocol.request import Api, Asked, prepare
-from gateway.protocol.stream import StreamTranslator
-from gateway.protocol.usage import Usage
-from gateway.protocol.vendor import VendorStream, vendor_whole
-from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
-from gateway.upstream.dialects.openai import named_as_deepseek
+from gateway.protocol.request import Api, Asked
+from gateway.upstream.dialects import Facts, Lookup
+from gateway.upstream.dialects.vendor import Vendor
 
 _PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
 
@@ -19,17 +15,12 @@ _PATHS: dict[Api, str] = {"chat": "/v1/chat/completions", "completions": "/v1/co
 _DROPPED = ("id_slot", "cache_prompt", "lora", "return_token_ids", "repetition_penalty")
 
 
-class LlamaCpp:
+class LlamaCpp(Vendor):
     """It knows OpenAI's fields, many of vLLM's samplers, and ignores what it doesn't know."""
 
     name = "llamacpp"
     health_path = "/health"
     rarely = 1
-    tokenizes = False
-    continues = False
-
-    def __init__(self, *, opens_think: bool) -> None:
-        self._opens_think = opens_think
 
     def base(self, url: str) -> str:
         """Without the /v1 of OpenAI's clients: health and properties are beside it."""
@@ -58,8 +49,7 @@ class LlamaCpp:
 
         Raises UpstreamUnfit.
         """
-        only_chunks(asked)
-        body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
+        body = super().body(asked, served, defaults)
         penalty = body.get("repetition_penalty")
         for field in _DROPPED:
             body.pop(field, None)
@@ -69,19 +59,4 @@ class LlamaCpp:
             body["max_tokens"] = asked.max_tokens
         if asked.api == "chat":
             body["reasoning_format"] = "deepseek"
-            body["messages"] = [named_as_deepseek(each) for each in body["messages"]]
         return body
-
-    def splitter(self) -> Splitter:
-        """Server-sent events."""
-        return sse.EventScanner()
-
-    def stream(self, asked: Asked, model: str, think_end: int | None) -> StreamTranslator:
-        """Chunks without token ids."""
-        return VendorStream(asked, model, opens_think=self._opens_think)
-
-    def whole(
-        self, data: bytes, asked: Asked, model: str, think_end: int | None
-    ) -> tuple[bytes, Usage]:
-        """A body without token ids."""
-        return vendor_whole(data, asked, model, opens_think=self._opens_think)

@@ -6,12 +6,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.model_settings import Defaults
-from gateway.protocol import sse
-from gateway.protocol.request import Api, Asked, prepare
-from gateway.protocol.stream import StreamTranslator
-from gateway.protocol.usage import Usage
-from gateway.protocol.vendor import VendorStream, vendor_whole
-from gateway.upstream.dialects import Facts, Lookup, Splitter, only_chunks
+from gateway.protocol.request import Api, Asked
+from gateway.upstream.dialects import Facts, Lookup
+from gateway.upstream.dialects.vendor import Vendor
 
 _PATHS: dict[Api, str] = {"chat": "/chat/completions", "completions": "/completions"}
 
@@ -33,17 +30,12 @@ FIELDS: dict[Api, frozenset[str]] = {
 }
 
 
-class OpenAi:
+class OpenAi(Vendor):
     """A stranger's server: it is told nothing but what the standard has."""
 
     name = "openai"
     health_path = "/models"
     rarely = 12
-    tokenizes = False
-    continues = False
-
-    def __init__(self, *, opens_think: bool) -> None:
-        self._opens_think = opens_think
 
     def base(self, url: str) -> str:
         """What OpenAI's clients take as base URL; one without a path gets /v1."""
@@ -67,31 +59,5 @@ class OpenAi:
 
     def body(self, asked: Asked, served: str, defaults: Defaults) -> dict[str, Any]:
         """Without the fields that only vLLM knows. Raises UpstreamUnfit."""
-        only_chunks(asked)
-        body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
-        kept = {name: value for name, value in body.items() if name in FIELDS[asked.api]}
-        if asked.api == "chat":
-            kept["messages"] = [named_as_deepseek(each) for each in body["messages"]]
-        return kept
-
-    def splitter(self) -> Splitter:
-        """Server-sent events; comments and blank lines, DeepSeek's signs of life, are dropped."""
-        return sse.EventScanner()
-
-    def stream(self, asked: Asked, model: str, think_end: int | None) -> StreamTranslator:
-        """Chunks without token ids."""
-        return VendorStream(asked, model, opens_think=self._opens_think)
-
-    def whole(
-        self, data: bytes, asked: Asked, model: str, think_end: int | None
-    ) -> tuple[bytes, Usage]:
-        """A body without token ids; JSON allows blank lines in front."""
-        return vendor_whole(data, asked, model, opens_think=self._opens_think)
-
-
-def named_as_deepseek(message: dict[str, Any]) -> dict[str, Any]:
-    """DeepSeek's name for the reasoning of an earlier answer."""
-    if "reasoning" not in message:
-        return message
-    others = {name: value for name, value in message.items() if name != "reasoning"}
-    return {**others, "reasoning_content": message["reasoning"]}
+        body = super().body(asked, served, defaults)
+        return {name: value for name, value in body.items() if name in FIELDS[asked.api]}

@@ -71,6 +71,9 @@ class Vllm:
         body = prepare(asked, model=served, temperature=defaults.temperature, top_p=defaults.top_p)
         # Said in the template's words already.
         body.pop("thinking", None)
+        budget = body.pop("max_reasoning_tokens", None)
+        if budget is not None:
+            body["thinking_token_budget"] = budget
         return body
 
     def splitter(self) -> Splitter:
@@ -90,9 +93,9 @@ class Vllm:
     ) -> tuple[bytes, Usage]:
         """A body as vLLM gives it."""
         if asked.api == "responses":
-            return read_response(data, model)
+            return read_response(data, asked, model)
         if asked.api == "messages":
-            return read_message(data, model)
+            return read_message(data, asked, model)
         if asked.api == "count_tokens":
             return read_token_count(data)
         return translate_body(data, asked, model, think_end)

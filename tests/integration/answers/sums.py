@@ -1,11 +1,15 @@
 """Sums that a test draws, and how right the answers to them are."""
 
+import asyncio
 import random
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from openai import AsyncOpenAI
+
 from serving.nano.arithmetic import boxed
+from tests.integration.local_stack import LocalStack
 
 BAR = 0.98  # share of drawn sums that must be right
 
@@ -58,3 +62,24 @@ class Tally:
         assert self._asked >= least
         right = self._asked - len(self._wrong)
         assert right >= BAR * self._asked, f"{right} of {self._asked}; wrong: {self._wrong}"
+
+
+async def assert_right(stack: LocalStack, model: str, count: int) -> None:
+    """Ask for so many new sums, sixteen at a time, and assert that enough answers are right."""
+    sums = draw(count)
+    gate = asyncio.Semaphore(16)
+    async with AsyncOpenAI(base_url=stack.base_url, api_key=stack.key, max_retries=0) as client:
+
+        async def ask(question: str) -> str | None:
+            async with gate:
+                answer = await client.chat.completions.create(
+                    model=model,
+                    messages=[{"role": "user", "content": question}],
+                    temperature=0,
+                )
+            return answer.choices[0].message.content
+
+        contents = await asyncio.gather(*(ask(each.question) for each in sums))
+    tally = Tally()
+    tally.count(sums, contents)
+    tally.assert_right(count)

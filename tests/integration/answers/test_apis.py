@@ -91,3 +91,37 @@ def test_a_greedy_answer_goes_on_from_any_part_of_itself(client: OpenAI, streame
     alone = ask({"role": "assistant", "content": content[:cut], "prefix": True})
     assert alone[0] == ""
     assert alone[1]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_sum_whose_reasoning_is_cut_still_gets_an_answer(client: OpenAI, streamed: bool) -> None:
+    def ask(**more: Any) -> tuple[str, str, str | None, Any]:
+        asked: Any = {"model": "r1-nano", "messages": QUESTION, "temperature": 0, **more}
+        if not streamed:
+            whole: Any = client.chat.completions.create(**asked)
+            choice = whole.choices[0]
+            message = choice.message
+            said = message.reasoning_content, message.content or ""
+            return *said, choice.finish_reason, whole.usage
+        asked |= {"stream": True, "stream_options": {"include_usage": True}}
+        chunks: Any = list(client.chat.completions.create(**asked))
+        choices = [chunk.choices[0] for chunk in chunks if chunk.choices]
+        return (
+            "".join(choice.delta.reasoning_content or "" for choice in choices),
+            "".join(choice.delta.content or "" for choice in choices),
+            choices[-1].finish_reason,
+            chunks[-1].usage,
+        )
+
+    reasoning, content, _, usage = ask()
+    uncut = usage.completion_tokens_details.reasoning_tokens
+    for budget in (61, 72):
+        cut, answer, finish, usage = ask(extra_body={"max_reasoning_tokens": budget})
+        # The line end behind <think> is in the budget.
+        assert usage.completion_tokens_details.reasoning_tokens == budget - 1 < uncut
+        assert reasoning.startswith(cut)
+        assert len(cut) < len(reasoning)
+        assert finish == "stop"
+        assert "\\boxed{" in answer
+    large = ask(extra_body={"max_reasoning_tokens": uncut + 1})
+    assert large[:2] == (reasoning, content)

@@ -46,7 +46,8 @@ def test_a_caller_that_leaves_stops_the_generation_within_a_second(
     )
     for _ in range(5):
         next(stream)
-    assert running(stack, "r1-nano") == 1
+    # The canary may be asking at this very moment.
+    assert running(stack, "r1-nano") in (1, 2)
     stream.close()
     left = time.monotonic()
     wait_for("the engine to stop", lambda: running(stack, "r1-nano") == 0, limit_s=20)

@@ -14,9 +14,9 @@ from r1.stack.processes import descendants, name_of
 from serving.catalog import Catalog
 from serving.nano import data
 from serving.nano.parity import Parity, compare, serve
-from tests.integration.answers.sums import Tally, draw
+from tests.integration.answers.sums import assert_right
 from tests.integration.conftest import weights_words
-from tests.integration.local_stack import LocalStack, free_base
+from tests.integration.local_stack import LocalStack, detached
 
 pytestmark = pytest.mark.timeout(900)
 PROMPTS = 40  # the whole 200 are compared by `python -m serving.nano.parity`
@@ -24,14 +24,9 @@ PROMPTS = 40  # the whole 200 are compared by `python -m serving.nano.parity`
 
 @pytest.fixture(scope="module")
 def parallel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    made = LocalStack(
-        free_base(), tmp_path_factory.mktemp("state"),
-        "--models", "r1-nano", "--tp", "2", "--ep", *weights_words(),
-    )  # fmt: skip
-    started = made.start_detached()
-    assert started.returncode == 0, started.stdout + started.stderr
-    yield made
-    made.stop()
+    words = ("--models", "r1-nano", "--tp", "2", "--ep", *weights_words())
+    with detached(tmp_path_factory.mktemp("state"), *words) as made:
+        yield made
 
 
 def folder(model: str) -> Path:
@@ -64,25 +59,7 @@ def test_each_of_two_ranks_holds_half_of_the_experts(parallel: LocalStack) -> No
 
 
 async def test_two_ranks_answer_right(parallel: LocalStack) -> None:
-    sums = draw(50)
-    async with AsyncOpenAI(
-        base_url=parallel.base_url, api_key=parallel.key, max_retries=0
-    ) as client:
-        gate = asyncio.Semaphore(16)
-
-        async def ask(question: str) -> str | None:
-            async with gate:
-                answer = await client.chat.completions.create(
-                    model="deepseek-r1",
-                    messages=[{"role": "user", "content": question}],
-                    temperature=0,
-                )
-            return answer.choices[0].message.content
-
-        contents = await asyncio.gather(*(ask(each.question) for each in sums))
-    tally = Tally()
-    tally.count(sums, contents)
-    tally.assert_right(50)
+    await assert_right(parallel, "deepseek-r1", 50)
 
 
 async def test_two_ranks_compute_what_transformers_computes(parallel: LocalStack) -> None:

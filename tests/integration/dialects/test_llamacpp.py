@@ -92,6 +92,7 @@ def test_a_caller_who_leaves_ends_the_generation(gateway: Gateway, server: Llama
     assert 0 < longest < 4000, "it generated to the end"
 
 
+@pytest.mark.slow
 def test_failover_to_vllm(
     folder: Path, tmp_path: Path, modelfiles: dict[str, Path], redis: RedisServer, vllm: Simulator
 ) -> None:

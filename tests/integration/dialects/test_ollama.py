@@ -172,22 +172,25 @@ def test_its_openai_route_is_an_openai_api(
         gateway.end()
 
 
+# Hundreds of tokens: who kills an Ollama that writes this is never too late.
+ENDLESS: dict[str, Any] = {
+    "max_tokens": 600,
+    "temperature": 2,
+    "top_k": 768,
+    "seed": 3,
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "many",
+            "schema": {"type": "array", "items": {"type": "integer"}, "minItems": 500},
+        },
+    },
+}
+
+
 def test_a_caller_who_leaves_ends_the_generation(gateway: Gateway) -> None:
     """Where Ollama works on one request at a time, the next one shows that the last has ended."""
-    endless: dict[str, Any] = {
-        "model": name_of("f32"),
-        "max_tokens": 600,
-        "temperature": 2,
-        "top_k": 768,
-        "seed": 3,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {
-                "name": "many",
-                "schema": {"type": "array", "items": {"type": "integer"}, "minItems": 500},
-            },
-        },
-    }
+    endless = ENDLESS | {"model": name_of("f32")}
     short: dict[str, Any] = {"model": name_of("f32"), "max_tokens": 1, "temperature": 0}
     began = time.monotonic()
     assert gateway.post(**endless).json()["choices"][0]["finish_reason"] == "length"
@@ -227,7 +230,7 @@ def test_failover_from_ollama_to_vllm_and_back(
             ollama.create(name_of("f32"), modelfiles["f32"])
             wait_for(lambda: answered_by(gateway) == ollama.url, "Ollama")
             assert texts(gateway, questions) == by_vllm
-            with stream(gateway, temperature=0) as response:
+            with stream(gateway, **ENDLESS) as response:
                 lines = response.iter_lines()
                 next(lines)
                 ollama.kill()
@@ -261,8 +264,12 @@ def texts(gateway: Gateway, questions: list[tuple[str, int]]) -> list[tuple[str,
 
 
 def answered_by(gateway: Gateway) -> str:
-    """The URL of the upstream that answers one more call, by the log."""
-    before = len(gateway.events("request"))
-    assert gateway.post(max_tokens=4, temperature=0).status_code == 200
-    events = wait_for(lambda: gateway.events("request")[before:], "the request in the log")
-    return "http://" + str(events[-1]["upstream"])
+    """The URL of the upstream that answers one more call, by the log's line of that call."""
+    answer = gateway.post(max_tokens=4, temperature=0)
+    assert answer.status_code == 200
+    mine = answer.headers["x-request-id"]
+    lines = wait_for(
+        lambda: [line for line in gateway.events("request") if line["request_id"] == mine],
+        "the request in the log",
+    )
+    return "http://" + str(lines[-1]["upstream"])

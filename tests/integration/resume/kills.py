@@ -51,8 +51,12 @@ QUESTIONS = (
 class Engine:
     """One of vLLM's own servers, which can be killed and started again."""
 
-    def __init__(self, folder: Path, scratch: str, model: str = MODEL) -> None:
-        """Args: `scratch` is a short path, for sockets, which a killed server leaves behind."""
+    def __init__(
+        self, folder: Path, scratch: str, model: str = MODEL, weights: Path | None = None
+    ) -> None:
+        """Args: `scratch` is a short path, for sockets, which a killed server leaves behind;
+        `weights` are a folder of others than those that ship."""
+        self.weights = weights
         self._scratch = {"TMPDIR": scratch, "VLLM_RPC_BASE_PATH": scratch}
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -64,9 +68,12 @@ class Engine:
     def start(self) -> None:
         """Begin to start it."""
         address = ["--host", "127.0.0.1", "--port", str(self.port)]
+        words = [*self._derived["argv"]]
+        if self.weights is not None:
+            words[words.index("--model") + 1] = str(self.weights)
         with self._log.open("ab") as log:
             self.server = subprocess.Popen(
-                [sys.executable, "-m", SERVER_MODULE, *self._derived["argv"], *address],
+                [sys.executable, "-m", SERVER_MODULE, *words, *address],
                 env={**os.environ, **self._derived["environment"], **self._scratch},
                 stdout=log,
                 stderr=log,

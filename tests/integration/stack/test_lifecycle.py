@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -49,6 +50,26 @@ def test_a_detached_start_returns_when_the_stack_answers(one: LocalStack) -> Non
     assert f"export OPENAI_BASE_URL={one.base_url}" in one.r1("env").stdout
     assert MODEL in one.r1("models").stdout
     assert one.r1("chat", "--max-tokens", "8", "1 + 1").returncode == 0
+    seen = one.r1("top", "--once", "--interval", "0.5").stdout
+    assert re.search(rf"^{MODEL} +1/1 ", seen, re.MULTILINE), seen
+    assert re.search(r"^memory .* [0-9]+%$", seen, re.MULTILINE), seen
+
+
+def test_its_replica_was_asked_the_canary_and_gave_its_numbers(one: LocalStack) -> None:
+    # It is the only one and nothing was recorded: there is nothing to compare it with.
+    wait_for("a round", lambda: "alone" in one.r1("canary", "show").stdout)
+    assert one.r1("canary", "record", MODEL).returncode == 0
+    assert re.search(r"right, drift 0\.0", one.r1("canary", "show").stdout)
+
+
+def test_the_telemetry_port_tells_of_the_node(one: LocalStack) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{one.ports.telemetry}/metrics") as answer:
+        text = answer.read().decode()
+    used = re.search(r"^r1_memory_used_ratio (\S+)$", text, re.MULTILINE)
+    assert used is not None
+    assert 0 < float(used[1]) < 1.5
+    assert f'r1_cold_start_seconds{{model="{MODEL}",phase="load"}}' in text
+    assert f'r1_cold_start_budget_seconds{{model="{MODEL}",phase="load"}}' in text
 
 
 def test_keys_can_be_made_and_ended(one: LocalStack) -> None:
@@ -95,6 +116,7 @@ def test_a_killed_store_comes_back_with_its_keys(one: LocalStack) -> None:
     assert one.answers()
 
 
+@pytest.mark.slow
 def test_a_killed_engine_is_replaced_and_told(one: LocalStack) -> None:
     first = engine_core(one)
     os.kill(first, signal.SIGKILL)

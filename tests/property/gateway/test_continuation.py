@@ -217,7 +217,7 @@ def test_what_is_not_continued(field: str, value: Any) -> None:
 
 
 def test_greedy_with_a_seed_is_continued() -> None:
-    asked, body = ask(chat=True, seed=3, n=1, tools=[], frequency_penalty=0.0, top_k=5)
+    asked, body = ask(chat=True, seed=3, n=1, frequency_penalty=0.0, top_k=5)
     assert why_not(asked, body) is None
     progress = Progress(chat=True)
     progress.prompt = [1, 2]

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.auth.keys import KeyRecord
-from gateway.auth.manage import NoWatcher
 from gateway.auth.terms import Terms
 from gateway.limits import ledger as ledger_module
 from gateway.limits.estimate import Guess
 from gateway.limits.ledger import Ledger, Settlement, Spent
 from gateway.limits.prices import NANO
 from gateway.limits.standing import Standing
+from gateway.store.once import NoWatcher
 from gateway.store.redis import Store
 from tests.contract.stack import RedisServer
 

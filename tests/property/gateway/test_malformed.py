@@ -18,13 +18,14 @@ from gateway.auth.keys import KeyRecord
 from gateway.auth.terms import Terms
 from gateway.call import Call, Message
 from gateway.errors import GatewayError, InvalidRequest
+from gateway.in_flight import InFlight
 from gateway.limits.estimate import Estimates
 from gateway.limits.hold import KeyLimits
 from gateway.limits.leases import Leases
 from gateway.limits.settler import Settler
 from gateway.limits.standing import Standing
 from gateway.model_settings import Advice, Defaults, ModelSettings
-from gateway.pipeline import NoAdmission, Pipeline, Try
+from gateway.pipeline import Pipeline, Try
 from gateway.protocol.advice import advise
 from gateway.protocol.request import Api, Asked, parse
 from gateway.router import Router
@@ -32,6 +33,8 @@ from gateway.settings import Bounds, Listen, PoolSettings
 from gateway.telemetry.families import Meter
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.sheet import Sheet, make_files
+from gateway.telemetry.spans import NoSpans, Tracing
+from gateway.telemetry.trace import UNTRACED
 from gateway.upstream.dialects.llamacpp import LlamaCpp
 from gateway.upstream.dialects.ollama import Ollama
 from gateway.upstream.dialects.openai import OpenAi
@@ -261,7 +264,6 @@ class Door:
                 sleep=asyncio.sleep,
             ),
             cache=Uncached(),
-            admission=NoAdmission(),
             attempt=Echo(),
         )
         self._routes = {
@@ -270,6 +272,8 @@ class Door:
                 pipeline,
                 metrics,
                 logging.getLogger("test.malformed"),
+                Tracing(lambda headers: UNTRACED, NoSpans()),
+                InFlight(),
                 now=lambda: 0.0,
                 make_id=lambda: "id",
             )

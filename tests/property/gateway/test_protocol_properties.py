@@ -46,6 +46,25 @@ def test_events_are_the_same_however_they_are_cut(
     assert got == values
 
 
+@given(st.lists(TEXT, min_size=1, max_size=6), st.data())
+def test_no_event_goes_missing_where_bytes_were_overwritten(
+    texts: list[str], draw: st.DataObject
+) -> None:
+    events = [json.dumps({"text": each, "pad": "x" * 60}).encode() for each in texts]
+    data = b"".join(b"data: " + each + b"\n\n" for each in events)
+    at = draw.draw(st.integers(0, len(data) - 1))
+    size = draw.draw(st.integers(1, min(48, len(data) - at)))
+    damaged = data[:at] + b"\xff" * size + data[at + size :]
+    scanner = sse.EventScanner()
+    try:
+        got = [json.loads(event) for event in scanner.feed(damaged)]
+    except (sse.NotAnEvent, ValueError):
+        return
+    # What is read is right, and of what is missing the scanner still waits for the end.
+    assert got == [json.loads(each) for each in events[: len(got)]]
+    assert len(got) == len(events) or scanner.pending
+
+
 @st.composite
 def answers(draw: st.DrawFn) -> tuple[list[int], list[int], list[int]]:
     """Reasoning tokens, content tokens, and where the stream is cut into pieces."""

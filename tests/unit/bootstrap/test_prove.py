@@ -1,3 +1,5 @@
+from importlib.util import find_spec
+
 from scripts.prove import PROOFS, recorded
 
 PAGE = "# Benchmarks\n\nWords.\n"
@@ -14,8 +16,13 @@ def test_a_proof_is_added_once_and_replaced_after_that() -> None:
     assert "```\nready\n```\n\n| a table |\n|---|\n<!-- end -->" in page
     assert page.count("<!-- proof: ") == page.count("<!-- end -->") == 2
     assert page.index(first.name) < page.index(second.name)
-    assert "`python -m loadtests.simulator`; 2026-01-01, 2 cores." in page
+    assert f"`python -m {second.command}`; 2026-01-01, 2 cores." in page
 
 
 def test_each_proof_has_a_name_of_its_own() -> None:
     assert len({proof.name for proof in PROOFS}) == len(PROOFS)
+
+
+def test_each_proof_s_command_is_there() -> None:
+    for proof in PROOFS:
+        assert find_spec(proof.command.split()[0]) is not None, proof.name

@@ -172,3 +172,20 @@ def test_an_unreadable_key_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "engine.key").write_text("")
     (tmp_path / "engine.key").chmod(stat.S_IRUSR)
     assert "at least 1" in fault(tmp_path, data)
+
+
+def test_spans_without_their_packages_are_refused_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {**good(), "telemetry": {"otlp_endpoint": "http://127.0.0.1:4318/"}}
+    assert load(write(tmp_path, data), {}).telemetry.otlp_endpoint == "http://127.0.0.1:4318"
+
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", missing)
+    assert fault(tmp_path, data) == (
+        "telemetry.otlp_endpoint: needs the package opentelemetry-proto; install it with "
+        "pip install 'r1[otel]', or leave this field out"
+    )
+    load(write(tmp_path, good()), {})

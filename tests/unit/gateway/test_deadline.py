@@ -81,3 +81,28 @@ class TestPatience:
         with pytest.raises(ValueError, match="x"):
             async with Patience(60):
                 raise ValueError("x")
+
+    async def test_nobody_waits_long_for_who_is_gone(self) -> None:
+        looks = iter((False, True))
+        with pytest.raises(UpstreamTimeout):
+            async with Patience(60, gone=lambda: next(looks), gone_s=0.01):
+                await asyncio.sleep(60)
+        assert list(looks) == []
+
+    async def test_who_is_heard_is_not_taken_for_gone(self) -> None:
+        async with Patience(60, gone=lambda: True, gone_s=0.5) as patience:
+            for _ in range(8):
+                await asyncio.sleep(0.1)
+                patience.heard()
+
+    async def test_a_long_silence_of_who_is_not_gone_ends_as_without(self) -> None:
+        asked = []
+
+        def gone() -> bool:
+            asked.append(True)
+            return False
+
+        with pytest.raises(UpstreamTimeout):
+            async with Patience(0.1, gone=gone, gone_s=0.01):
+                await asyncio.sleep(60)
+        assert asked

@@ -119,12 +119,59 @@ async def test_a_pool_follows_the_registry() -> None:
         assert (world.watched, world.gone) == ({"replica-2"}, ["replica-1"])
 
 
+async def test_answers_wait_for_a_replica_that_ends_well_but_not_for_one_that_is_gone() -> None:
+    world = World()
+    async with world.running():
+        found = await world.reads(replica(1, "a"), replica(2, "b"), replica(3, "c"))
+        for each in found.values():
+            each.up = each.looked_at = True
+        await world.reads(replica(1, "a"), replica(2, "b", draining=True), replica(3, "c"))
+        await world.reads(replica(3, "c"))
+        assert world.model.pool.lost(found["http://a"])
+        assert not world.model.pool.lost(found["http://b"])
+
+
+async def test_what_a_replica_told_is_known_of_the_spare_one() -> None:
+    world = World()
+    async with world.running():
+        found = await world.reads(replica(1, "a"))
+        spare = found["http://spare"]
+        assert (spare.context_length, spare.think_end) == (None, None)
+        found["http://a"].context_length, found["http://a"].think_end = 4096, 128799
+        await world.reads(replica(1, "a"))
+        assert (spare.context_length, spare.think_end) == (4096, 128799)
+        assert await world.reads() == found
+
+
 async def test_while_the_store_is_away_the_last_known_stay() -> None:
     world = World()
     async with world.running():
         before = await world.reads(replica(1, "a"))
         assert await world.reads(None) == before
         assert await world.reads(None) == before
+
+
+async def test_when_the_registry_was_emptied_the_last_known_stay_for_a_while() -> None:
+    world, keep_s = World(), PoolSettings().registry_keep_s
+    async with world.running():
+        before = await world.reads(replica(1, "a"), replica(2, "b"))
+        assert await world.reads() == before
+        # They come back one by one, maybe with other numbers.
+        world.now += 1
+        assert set(await world.reads(replica(1, "b"))) == set(before)
+        world.now += keep_s
+        assert set(await world.reads(replica(1, "b"))) == {"http://b", "http://spare"}
+        # The next time they don't come back.
+        assert len(await world.reads()) == 2
+        world.now += keep_s
+        assert set(await world.reads()) == {"http://spare"}
+        assert world.watched == set()
+
+
+async def test_draining_replicas_that_leave_an_empty_registry_are_gone() -> None:
+    world = World()
+    async with world.running():
+        await world.reads(replica(1, "a", draining=True))
         assert set(await world.reads()) == {"http://spare"}
 
 

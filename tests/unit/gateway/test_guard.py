@@ -57,3 +57,33 @@ async def test_time_that_is_up_ends_the_work() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_a_slow_reader_is_not_looked_at_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+    held = asyncio.Event()
+
+    async def stuck(message: Message) -> None:
+        await held.wait()
+
+    call = Call(
+        {"headers": []},
+        Caller()._receive,
+        stuck,
+        api="chat",
+        now=asyncio.get_running_loop().time,
+        make_id=lambda: "x",
+    )
+
+    async def counted() -> None:
+        nonlocal looks
+        looks += 1
+
+    monkeypatch.setattr(call, "keep_alive", counted)
+    async with Guard(call, keepalive_s=0.1, total_s=60.0, too_late=UpstreamTimeout("late")):
+        writing = asyncio.create_task(call.write(b"much"))
+        # Twenty times as long as a look takes where it is asked for again at once.
+        await asyncio.sleep(0.35)
+        held.set()
+        await writing
+    assert 1 <= looks <= 4

@@ -100,3 +100,30 @@ async def test_a_configured_name_and_a_broken_or_odd_one_are_left_alone() -> Non
     router, _ = await watch({"taken:latest": "1", "broken:latest": "2", "\u00e4:latest": "3"})
     (model,) = router.models
     assert model.upstreams[0].url == "http://vllm"
+
+
+def test_all_is_known_once_everybody_was_looked_at() -> None:
+    """What a worker waits for before it serves."""
+    static, registered = (
+        make_model(
+            ModelSettings.model_validate(
+                {"id": name, "discovery": name, "upstreams": [{"url": "http://vllm"}]}
+            ),
+            lambda _: None,
+            PoolSettings(),
+            Server(),
+            now=lambda: 0.0,
+            draw=lambda: 0.0,
+        )
+        for name in ("static", "registry")
+    )
+    router = Router([static, registered])
+    for each in (*static.upstreams, *registered.upstreams):
+        assert not router.looked_around([])
+        each.looked_at = True
+    assert not router.looked_around([]), "the registry was not read yet"
+    registered.pool.replace([])
+    assert router.looked_around([])
+    assert not router.looked_around([SOURCE.url])
+    router.discovered(SOURCE.url, [])
+    assert router.looked_around([SOURCE.url])

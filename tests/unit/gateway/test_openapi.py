@@ -19,6 +19,7 @@ from gateway.api import admin, health
 from gateway.api.openapi import ERROR_HEADERS, HEADERS, REQUEST_HEADERS, make_document
 from gateway.api.schemas import SCHEMAS
 from gateway.app import Readiness, make_app
+from gateway.in_flight import InFlight
 from gateway.protocol.fields import _RULES
 from gateway.protocol.request import parse
 from gateway.router import Router
@@ -34,8 +35,17 @@ PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 def app() -> FastAPI:
     nothing: Any = None
     metrics = Metrics(Meter(Sheet(make_files())))
+    logger = logging.getLogger("x")
     return make_app(
-        nothing, metrics, logging.getLogger("x"), nothing, Router([]), Readiness(None), nothing
+        nothing,
+        metrics,
+        logger,
+        nothing,
+        Router([]),
+        Readiness(None),
+        InFlight(),
+        nothing,
+        nothing,
     )
 
 
@@ -119,7 +129,7 @@ def test_the_page_has_each_route_of_the_admin_port() -> None:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     guard = admin.admins_only(nothing, None, float)
     app.include_router(health.make_router(lambda: None))
-    app.include_router(admin.make_metrics_router(lambda: ""))
+    app.include_router(admin.make_metrics_router(lambda form: form))
     app.include_router(admin.make_keys_router(nothing, guard))
     app.include_router(admin.make_usage_router(nothing, guard))
     assert len(routes(app)) >= 9
@@ -144,6 +154,6 @@ def test_the_page_has_each_code_and_header_that_is_sent() -> None:
     assert {"x-request-id", "x-r1-model", "retry-after"} <= sent
     told = {*HEADERS, *ERROR_HEADERS}
     assert [header for header in REQUEST_HEADERS if f"| `{header}` |" not in PAGE] == []
-    # Said to proxies, not to callers.
-    assert sent - told - {"x-accel-buffering"} == set()
+    # Said to proxies and browsers, not to callers.
+    assert sent - told - {"x-accel-buffering", "x-content-type-options"} == set()
     assert [header for header in told if f"| `{header}` |" not in PAGE] == []

@@ -39,7 +39,7 @@ def dumps(value: Any) -> bytes:
 
 class TestResponses:
     def test_whole(self) -> None:
-        data, usage = read_response(dumps({**RESPONSE, "kv_transfer_params": {"a": 1}}), "m")
+        data, usage = read_response(dumps({**RESPONSE, "kv_transfer_params": {"a": 1}}), ask(), "m")
         body = json.loads(data)
         assert body["model"] == "m"
         assert "kv_transfer_params" not in body
@@ -50,14 +50,14 @@ class TestResponses:
 
     def test_the_engines_own_count_is_kept(self) -> None:
         counted = {**USAGE, "output_tokens_details": {"reasoning_tokens": 7}}
-        assert read_response(dumps({**RESPONSE, "usage": counted}), "m")[1].reasoning == 7
+        assert read_response(dumps({**RESPONSE, "usage": counted}), ask(), "m")[1].reasoning == 7
 
     @pytest.mark.parametrize("data", [b"{", b"[]", b'{"output": null}'])
     def test_what_is_no_response_is_a_fault(self, data: bytes) -> None:
         with pytest.raises(UpstreamFailed):
-            read_response(data, "m")
+            read_response(data, ask(), "m")
         with pytest.raises(UpstreamFailed):
-            read_response(dumps({**RESPONSE, "status": "failed"}), "m")
+            read_response(dumps({**RESPONSE, "status": "failed"}), ask(), "m")
 
     def test_events(self) -> None:
         asked = ask(stream=True)
@@ -117,7 +117,7 @@ class TestMessages:
     }
 
     def test_whole(self) -> None:
-        data, usage = read_message(dumps(self.BODY), "m")
+        data, usage = read_message(dumps(self.BODY), ask("messages"), "m")
         assert json.loads(data)["model"] == "m"
         assert (usage.prompt, usage.cached, usage.completion) == (10, 4, 8)
         assert usage.reasoning == 6

@@ -272,3 +272,55 @@ def test_replicas_come_and_go_and_answers_of_the_gone_end_quietly() -> None:
 )
 def test_what_speaks_against_an_upstream(error: UpstreamError, fault: bool) -> None:
     assert is_fault(error) is fault
+
+
+def test_one_that_is_ejected_is_asked_for_nothing_whoever_else_is_there() -> None:
+    world = World("a", "b", "spare")
+    a, b, spare = world.upstreams
+    spare.spare = True
+    a.ejected = True
+    assert world.names() == {"b"}
+    # An attempt would tell more than a refusal, but not of this one, nor of who leads to it.
+    b.up = False
+    assert world.names() == {"b"}
+    b.ejected = True
+    assert world.names() == set()
+    assert not world.pool.others([])
+    for continuing in (False, True):
+        with pytest.raises(UpstreamUnavailable):
+            world.pool.visit(None, continuing=continuing)
+    a.ejected = b.ejected = False
+    assert world.names() == {"a"}
+
+
+def test_an_upstream_is_lost_when_it_was_found_ill_and_another_is_there() -> None:
+    world = World("a", "b")
+    a, b = world.upstreams
+    a.up = False
+    # Only hoped, so far.
+    assert not world.pool.lost(a)
+    a.looked_at = True
+    assert world.pool.lost(a)
+    assert not world.pool.lost(b)
+    b.up = False
+    assert not world.pool.lost(a)
+
+
+def test_an_answer_goes_on_only_where_the_weights_may_be_the_same() -> None:
+    world = World("a", "b", "c", "d")
+    a, b, c, d = world.upstreams
+    # While a model changes, replicas of both are registered. `d` doesn't tell.
+    a.weights, b.weights, c.weights = "old", "new", "old"
+
+    def who(tried: Sequence[Upstream]) -> set[str]:
+        found = world.pool.candidates(world.now, tried, continuing=True)
+        return {each.name for each in found}
+
+    assert who([a]) == {"c", "d"}
+    assert who([b]) == {"d"}
+    assert who([d]) == {"a", "b", "c"}
+    assert who([a, d]) == {"c"}
+    # One that has not begun may be asked anywhere.
+    assert world.names([a]) == {"b", "c", "d"}
+    c.draining = d.draining = True
+    assert who([a]) == {"a"}

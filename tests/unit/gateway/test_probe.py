@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from gateway.upstream.dialects.vllm import Vllm
 from gateway.upstream.pool import Upstream
-from gateway.upstream.probe import Probe
+from gateway.upstream.probe import Probe, watches
 
 
 class Over(Exception):
@@ -61,3 +63,14 @@ async def test_one_that_recovers_starts_slowly_and_is_learned_anew(
     with pytest.raises(Over):
         await probe.watch(model, upstream, 5.0)
     assert (upstream.up, upstream.since, client.learned) == (True, since, learned)
+
+
+def test_what_wakes_a_model_is_not_looked_at() -> None:
+    replica = Upstream("a", "http://a", "m", 1.0, None, Vllm())
+    spare = Upstream("b", "http://b", "m", 1.0, None, Vllm(), spare=True)
+    model: Any = type("Model", (), {"id": "m", "upstreams": (replica, spare)})
+    client: Any = Client([])
+    probe = Probe(client, Watcher(), logging.getLogger("test"), asyncio.sleep, lambda: 7.0)
+    (watch,) = watches(probe, [model], 5.0)
+    assert isinstance(watch, partial)
+    assert watch.args == (model, replica, 5.0)

@@ -51,6 +51,16 @@ class TestEvents:
             got = scanner.feed(data + b"data: 3" + end * 2 + b":" + end)
             assert got == [b"1\n2", b"3"]
 
+    @pytest.mark.parametrize("line", [b"\xff\xffta: 2", b"ata: 2", b'error: {"code":500}', b"2"])
+    def test_a_line_that_is_none_of_an_event_is_not_dropped(self, line: bytes) -> None:
+        scanner = sse.EventScanner()
+        with pytest.raises(sse.NotAnEvent):
+            scanner.feed(b"data: 1\n\n" + line + b"\n\ndata: 3\n\n")
+
+    def test_the_other_fields_of_the_standard_are_dropped(self) -> None:
+        lines = b"id: 7\nevent: x\nretry: 10\n: ping\ndata: 1\n\n\nid\n\n"
+        assert sse.EventScanner().feed(lines) == [b"1"]
+
     def test_an_event_without_end_is_held_up_to_a_bound(self) -> None:
         scanner = sse.EventScanner(limit=10)
         assert scanner.feed(b"data: 123") == []
@@ -217,7 +227,7 @@ class TestClamp:
     def test_the_bound_has_no_cheap_form_when_the_template_may_write_more(self) -> None:
         asked = ask(tools=[{"type": "function", "function": {"name": "f"}}])
         assert prompt_token_bound(asked.raw, asked.body) is None
-        picture = {"type": "image_url", "image_url": {"url": "x"}}
+        picture = {"type": "image_url", "image_url": {"url": "data:x"}}
         asked = ask(messages=[{"role": "user", "content": [picture]}])
         assert prompt_token_bound(asked.raw, asked.body) is None
         asked = ask(messages=[{"role": "user", "content": [{"type": "text", "text": "x"}]}])

@@ -17,6 +17,11 @@ def test_an_entry_is_a_replica() -> None:
     ]
 
 
+def test_what_else_a_replica_tells_does_no_harm() -> None:
+    told = entry(load=3, kv_used=0.5, prefix_hits=0.25, zone={"a": [1]})
+    assert parse([("1", "http://a", told)])[0].capacity == 8
+
+
 def test_what_is_not_known_takes_nothing_new() -> None:
     states = [entry(state="draining"), entry(state="pondering"), "{}"]
     assert all(parse([("1", "http://a", text)])[0].draining for text in states)

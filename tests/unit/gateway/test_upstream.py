@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 
-import aiohttp
 import pytest
 
 from gateway import errors
+from gateway.crew import restart_delay
 from gateway.errors import (
     DeadlineExceeded,
     GatewayError,
@@ -15,7 +15,8 @@ from gateway.errors import (
     Unauthorized,
     UpstreamBusy,
 )
-from gateway.supervisor import restart_delay
+from gateway.http.client import Unreachable
+from gateway.http.wire import Broken, NotHttp
 from gateway.upstream.client import make_socket
 from gateway.upstream.faults import connection_fault
 
@@ -46,12 +47,11 @@ def test_every_error_knows_its_place_on_the_wire() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (aiohttp.ConnectionTimeoutError(), "upstream_unavailable"),
-        (aiohttp.ServerTimeoutError(), "upstream_timeout"),
+        (Unreachable(late=True), "upstream_unavailable"),
+        (Unreachable(late=False), "upstream_unavailable"),
         (TimeoutError(), "upstream_timeout"),
-        (aiohttp.ServerDisconnectedError(), "upstream_lost"),
-        (aiohttp.ClientOSError(104, "reset"), "upstream_lost"),
-        (aiohttp.ClientPayloadError(), "upstream_error"),
+        (Broken(begun=False), "upstream_lost"),
+        (NotHttp(), "upstream_error"),
     ],
 )
 def test_faults_of_the_line_have_names(error: Exception, code: str) -> None:

@@ -66,7 +66,7 @@ def test_weights_and_hardware_of_ones_own(
         (["r1-nano", "--profile", "tp2"], "did you mean tp2-ep"),
         (["r1-nano", "--set", "tensor_paralel_size=2"], "did you mean tensor_parallel_size"),
         (["r1-nano", "--set", "max_num_seqs"], "write NAME=VALUE"),
-        (["deepseek-r1", "--hardware", "8xh100"], "does not fit 8xh100"),
+        (["deepseek-r1", "--hardware", "8xl40s"], "does not fit 8xl40s"),
     ],
 )
 def test_a_mistake_is_one_sentence_on_stderr(
@@ -88,3 +88,29 @@ def test_override_values_are_yaml() -> None:
     }
     with pytest.raises(UnknownArgument, match="can't be read"):
         engine_args.parse_overrides(["seed=[1"])
+
+
+def test_a_build_is_chosen_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["deepseek-r1:32b", "--hardware", "1xl40s", "--build", "w4a16", "--json"]
+    assert call(*words) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["build"] == "w4a16"
+    assert document["weights"] == "RedHatAI/DeepSeek-R1-Distill-Qwen-32B-quantized.w4a16"
+
+
+def test_known_mistakes_refuse_with_their_mend(capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("deepseek-r1:14b", "--hardware", "1xb200", "--build", "int8") == 2
+    captured = capsys.readouterr()
+    assert "INT8 kernels end before NVIDIA B200" in captured.err
+    assert captured.out == ""
+
+
+def test_warnings_go_to_stderr_and_into_the_document(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_ATTENTION_BACKEND", "FLASHINFER")
+    assert call("deepseek-r1:8b", "--hardware", "1xl4", "--json") == 0
+    captured = capsys.readouterr()
+    assert set(json.loads(captured.out)["warnings"]) == {"gone-attention-backend", "base-terms"}
+    assert captured.err.count("warning (") == 2
+    assert "give the argument attention_backend" in captured.err

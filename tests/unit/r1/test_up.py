@@ -1,65 +1,31 @@
-import argparse
 from pathlib import Path
 
 import pytest
 
 from r1 import up
-from r1.cli import parser
+from r1.cli import main
 from r1.stack.home import Home, write_private
 from r1.stack.ports import plan_ports
 from r1.stack.status import StackStatus
-from serving.errors import UnknownModel
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    for name in up.NANO_MODELS:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.json").write_text("{}")
-    return tmp_path
+def test_what_can_not_be_served_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("R1_STATE_DIR", str(tmp_path))
+    assert main(["up", "r1-nano", "--offline-folder", str(tmp_path / "empty")]) == 1
+    said = capsys.readouterr()
+    assert said.err.startswith("r1 up: there are no weights of r1-nano in ")
+    assert said.out == ""
+    assert list(tmp_path.iterdir()) == [], "nothing is made before it is known what to serve"
 
 
-def given(weights: Path, *words: str) -> argparse.Namespace:
-    return parser("up").parse_args(["up", "--weights-dir", str(weights), *words])
-
-
-def test_both_nano_models_are_served_by_default(weights: Path) -> None:
-    models = up.served_models(given(weights))
-    assert [model.id for model in models] == ["r1-nano", "r1-distill-nano"]
-    assert models[0].weights == str(weights / "r1-nano")
-    assert {model.profile for model in models} == {"default"}
-
-
-def test_parallelism_is_for_the_mixture_of_experts_alone(weights: Path) -> None:
-    models = up.served_models(given(weights, "--tp", "2", "--ep"))
-    assert [model.profile for model in models] == ["tp2-ep", "default"]
-
-
-@pytest.mark.parametrize("words", [("--tp", "2"), ("--ep",)])
-def test_half_of_the_parallel_options_is_refused(weights: Path, words: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="go together"):
-        up.served_models(given(weights, *words))
-
-
-def test_parallelism_without_its_model_is_refused(weights: Path) -> None:
-    with pytest.raises(ValueError, match="isn't among the models"):
-        up.served_models(given(weights, "--tp", "2", "--ep", "--models", "r1-distill-nano"))
-
-
-def test_a_model_for_gpus_is_refused_with_what_can_be_served(weights: Path) -> None:
-    with pytest.raises(ValueError, match=r"needs GPUs and a download; .* r1-nano"):
-        up.served_models(given(weights, "--models", "deepseek-r1"))
-
-
-def test_an_unknown_model_is_refused(weights: Path) -> None:
-    with pytest.raises(UnknownModel):
-        up.served_models(given(weights, "--models", "r1-nanoo"))
-
-
-def test_missing_weights_are_named(weights: Path) -> None:
-    (weights / "r1-nano" / "config.json").unlink()
-    with pytest.raises(ValueError, match=r"no weights of r1-nano in .*/r1-nano"):
-        up.served_models(given(weights))
+def test_a_layout_over_several_nodes_is_only_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("R1_STATE_DIR", str(tmp_path))
+    assert main(["up", "deepseek-r1", "--hardware", "2x8xh100"]) == 1
+    assert "has 2 nodes, and this stack runs on one" in capsys.readouterr().err
 
 
 def test_a_new_key_is_shown_once(tmp_path: Path) -> None:

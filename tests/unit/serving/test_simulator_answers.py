@@ -15,6 +15,7 @@ from serving.simulator.answers import (
     encode,
     noise,
     prompt_of,
+    written,
 )
 
 WORDS = noise(0)
@@ -29,11 +30,33 @@ def test_a_cut_answer_goes_on_as_it_would_have(cut: int, manner: Manner) -> None
     assert kept + rest == whole
 
 
+@given(st.integers(0, 299))
+def test_an_answer_that_passes_its_end_goes_on_where_it_was_cut_too(cut: int) -> None:
+    whole = answer(PROMPT, Manner(), WORDS, limit=300, ignore_eos=True).ids
+    rest = answer(PROMPT + whole[:cut], Manner(), WORDS, limit=300 - cut, ignore_eos=True).ids
+    assert whole[:cut] + rest == whole
+    # A stream has no text for it, /detokenize has.
+    assert whole.count(EOS) == 1
+    assert written(whole).replace(written([EOS]), "") == decode(whole) != written(whole)
+
+
 def test_the_form_of_an_answer() -> None:
     ids = answer(PROMPT, Manner(reasoning_tokens=7, content_tokens=3), WORDS, limit=100).ids
     assert (ids.index(END_THINK), len(ids), ids[-1]) == (7, 12, EOS)
     plain = prompt_of([{"role": "user", "content": "hi"}], thinking=False)
     assert END_THINK not in answer(plain, Manner(), WORDS, limit=100).ids
+
+
+@given(st.integers(0, 20), st.integers(0, 20))
+def test_the_think_block_is_closed_where_its_tokens_are_used_up(budget: int, cut: int) -> None:
+    def said(prompt: list[int]) -> list[int]:
+        return answer(prompt, Manner("7+5=12", "12"), WORDS, limit=100, budget=budget).ids
+
+    whole = said(PROMPT)
+    # The prompt's last token, a line end, is in the think block already.
+    assert decode(whole[:-1]) == "7+5=12"[: max(0, budget - 1)] + "</think>12"
+    kept = whole[: min(cut, len(whole) - 1)]
+    assert kept + said(PROMPT + kept) == whole
 
 
 def test_other_prompts_and_other_chances_have_other_answers() -> None:
@@ -64,7 +87,7 @@ def test_the_end_of_an_answer(
 
 def test_ignoring_the_end_gives_as_many_tokens_as_asked() -> None:
     got = answer(PROMPT, Manner("a", "b"), WORDS, limit=70_000, ignore_eos=True)
-    assert (len(got.ids), EOS in got.ids, got.finish) == (70_000, False, "length")
+    assert (len(got.ids), got.ids.index(EOS), got.finish) == (70_000, 3, "length")
 
 
 def test_earlier_reasoning_is_not_in_the_prompt() -> None:

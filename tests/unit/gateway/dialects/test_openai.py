@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from gateway.model_settings import Defaults
+from gateway.protocol.heard import Heard
 from gateway.upstream.dialects.openai import OpenAi
 from tests.unit.gateway.dialects.conftest import asked, events, texts
 
@@ -135,6 +136,7 @@ def test_a_stream_of_several_prompts_ends_with_the_last_one() -> None:
 
 
 def test_the_language_guard_hears_the_answer() -> None:
-    request = replace(asked(stream=True), heard=[])
+    heard = Heard(keeps=True, loop=None)
+    request = replace(asked(stream=True), heard=heard)
     events(DIALECT, request, STREAM)
-    assert "".join(request.heard or []) == "one and onetwo"
+    assert heard.text == "one and onetwo"

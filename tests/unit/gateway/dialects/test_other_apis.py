@@ -38,7 +38,10 @@ def test_unfit(dialect: Dialect) -> None:
     prefix = {"role": "assistant", "content": "The", "prefix": True}
     with pytest.raises(UpstreamUnfit):
         body(dialect, messages=[USER, prefix])
-    body(dialect)
+    with pytest.raises(UpstreamUnfit) as unfit:
+        body(dialect, max_reasoning_tokens=5)
+    assert unfit.value.param == "max_reasoning_tokens"
+    body(dialect, max_reasoning_tokens=None)
 
 
 def test_deepseeks_own_form_reaches_strangers() -> None:

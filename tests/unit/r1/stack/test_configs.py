@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,33 @@ def test_the_gateway_takes_what_is_rendered(home: Home) -> None:
     assert settings.models[0].upstreams[0].url == "http://127.0.0.1:20003/r1-nano"
     assert settings.models[0].defaults.temperature == 0.6
     assert settings.models[0].defaults.top_p == 0.95
+
+
+def test_the_gateway_finds_replicas_by_the_registry_and_wakes_them_by_serve(home: Home) -> None:
+    (model,) = gateway_of(home, NANO).models
+    assert model.discovery == "registry"
+    assert model.discovery_key_file == model.upstreams[0].key_file
+    assert model.batching is None
+
+
+def test_a_model_that_sleeps_lets_callers_wait_for_its_start(home: Home) -> None:
+    (model,) = gateway_of(home, replace(NANO, min_replicas=0)).models
+    assert model.batching is not None
+    assert model.batching.longest_wait_s == 600
+
+
+@pytest.mark.parametrize(("least", "most"), [(2, 2), (0, 3)])
+def test_replicas_are_a_number_or_bounds(home: Home, least: int, most: int) -> None:
+    model = replace(NANO, min_replicas=least, max_replicas=most)
+    plane = LocalPlane.model_validate(plane_config(plan(home, model), plan_ports(20000)))
+    (application,) = serve_config(plane)["applications"]
+    arguments = parse(application["args"])
+    if least == most:
+        assert (arguments.replicas, arguments.autoscaling) == (most, None)
+    else:
+        assert arguments.replicas is None
+        assert arguments.autoscaling is not None
+        assert (arguments.autoscaling.min_replicas, arguments.autoscaling.max_replicas) == (0, 3)
 
 
 def test_the_first_model_answers_to_deepseeks_names(home: Home) -> None:

@@ -1,18 +1,17 @@
-from dataclasses import asdict
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r1.stack.ports import BLOCK, HIGHEST_BASE, LOWEST_BASE, PortPlan, PortRange, plan_ports
+from r1.stack.ports import BLOCK, HIGHEST_BASE, LOWEST_BASE, PortPlan, plan_ports
+from serving.local.config import Range
 
 EPHEMERAL_FIRST = 32768
 
 
 def every_port(plan: PortPlan) -> list[int]:
     ports = list(plan.single_ports().values())
-    for value in vars(plan).values():
-        if isinstance(value, PortRange):
+    for _, value in plan:
+        if isinstance(value, Range):
             ports += range(value.first, value.last + 1)
     return ports
 
@@ -20,7 +19,7 @@ def every_port(plan: PortPlan) -> list[int]:
 def test_the_default_plan_has_the_documented_ports() -> None:
     plan = plan_ports()
     assert (plan.api, plan.admin, plan.telemetry, plan.serve) == (8080, 8081, 8082, 8000)
-    assert plan.replicas == PortRange(30000, 31000)
+    assert plan.replicas == Range(first=30000, last=31000)
 
 
 def test_the_default_plan_leaves_outgoing_connections_their_ports() -> None:
@@ -60,4 +59,7 @@ def test_single_ports_leave_out_the_base_and_the_ranges() -> None:
     names = plan_ports(20000).single_ports()
     assert "base" not in names
     assert "replicas" not in names
-    assert len(names) == sum(isinstance(value, int) for value in asdict(plan_ports()).values()) - 1
+    assert (
+        len(names)
+        == sum(isinstance(value, int) for value in plan_ports().model_dump().values()) - 1
+    )

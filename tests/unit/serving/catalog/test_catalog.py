@@ -8,7 +8,7 @@ import yaml
 
 from serving.catalog import Catalog
 from serving.catalog.catalog import SHIPPED
-from serving.errors import InvalidDocument, UnknownModel
+from serving.errors import InvalidDocument, UnknownBuild, UnknownModel
 
 REAL = {
     "deepseek-r1": "deepseek-ai/DeepSeek-R1",
@@ -139,9 +139,12 @@ def test_an_empty_folder_is_no_catalog(tmp_path: Path) -> None:
         ({"architecture.max_position_embeddings": 8192}, "rope_scaling.factor × "),
         ({"context.served": 8192}, "more than the 4096 positions"),
         ({"context.longest_answer": 4097}, "must not exceed context.served"),
-        ({"weights.hub": "a/b"}, "give one of hub and package"),
-        ({"weights.package": "../../etc"}, "weights.package: "),
-        ({"weights.dtype": "int3"}, "weights.dtype: "),
+        ({"builds.0.hub": "a/b"}, "give a place: one of hub and package"),
+        ({"builds.0.package": "../../etc"}, "builds.0.package: "),
+        ({"builds.0.format": "int3"}, "builds.0.format: "),
+        ({"builds.0.least_vllm": None}, "least_vllm: give it where vllm"),
+        ({"builds.0.engines": ["vllm", "ollama"]}, "ollama: give the tag"),
+        ({"builds": []}, "builds: "),
         ({"sampling.temperature": "0.6"}, "sampling.temperature: "),
         ({"sampling.top_p": 0}, "sampling.top_p: "),
         ({"parsers.reasoning": "guess"}, "parsers.reasoning: "),
@@ -152,9 +155,9 @@ def test_a_wrong_field_is_named(tmp_path: Path, change: dict[str, Any], sentence
     changed = document("r1-nano")
     for path, value in change.items():
         *parents, last = path.split(".")
-        part = changed
+        part: Any = changed
         for parent in parents:
-            part = part[parent]
+            part = part[int(parent)] if isinstance(part, list) else part[parent]
         part[last] = value
     write(tmp_path, changed, "r1-nano")
     with pytest.raises(InvalidDocument) as caught:
@@ -171,9 +174,36 @@ def test_heads_must_form_whole_groups(tmp_path: Path) -> None:
         Catalog.load(tmp_path)
 
 
-def test_block_wise_fp8_belongs_to_deepseek_v3(tmp_path: Path) -> None:
+def test_builds_have_ids_of_their_own(tmp_path: Path) -> None:
     changed = document("r1-distill-nano")
-    changed["weights"]["dtype"] = "fp8_block"
+    changed["builds"] *= 2
     write(tmp_path, changed)
-    with pytest.raises(InvalidDocument, match="known for deepseek_v3 only"):
+    with pytest.raises(InvalidDocument, match="two have the same id"):
         Catalog.load(tmp_path)
+
+
+def test_a_model_is_served_from_any_of_its_builds(catalog: Catalog) -> None:
+    model = catalog.resolve("deepseek-r1")
+    chosen = model.using("NVFP4")
+    assert (model.weights.id, chosen.weights.id) == ("fp8", "nvfp4")
+    assert {each.id for each in chosen.builds} == {each.id for each in model.builds}
+    assert chosen.weight_bytes.total < model.weight_bytes.total
+    with pytest.raises(UnknownBuild, match=r"no build `w4a61`; did you mean w4a16"):
+        model.using("w4a61")
+
+
+def test_every_real_model_has_the_useful_builds(catalog: Catalog) -> None:
+    gguf = {"gguf_q8_0", "gguf_q5_k_m", "gguf_q4_k_m"}
+    for model in catalog:
+        formats = {build.format for build in model.builds}
+        if model.id in NANO:
+            assert formats == {"float32"}
+        elif model.id == "deepseek-r1-zero":
+            # Nobody published others.
+            assert formats == {"fp8_block", "bfloat16"}
+        elif model.id == "deepseek-r1":
+            four = {"w4a16_gptq", "w4a16_awq", "nvfp4"}
+            assert formats == {"fp8_block", "bfloat16", "w8a8_int8", *four, *gguf}
+        else:
+            common = {"bfloat16", "fp8_dynamic", "w8a8_int8", "w4a16_gptq", "w4a16_awq", *gguf}
+            assert formats - {"nvfp4"} == common

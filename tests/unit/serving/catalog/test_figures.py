@@ -5,12 +5,10 @@ import pytest
 from serving.catalog import Catalog, DeepseekV3, Model
 from serving.catalog.arithmetic import (
     active_parameters,
-    fp8_block_bytes,
     kv_bytes_per_token,
     kv_elements_per_token,
     mtp_parameters,
     parameters,
-    routed_expert_bytes,
 )
 from serving.catalog.model import Published
 
@@ -71,21 +69,19 @@ def test_fp8_halves_the_kv_cache() -> None:
 
 @pytest.mark.parametrize("model", PUBLISHED, ids=lambda model: model.id)
 def test_weight_files_have_the_published_size(model: Model) -> None:
-    published, architecture = figures(model), model.architecture
-    if isinstance(architecture, DeepseekV3):
-        without = fp8_block_bytes(architecture, mtp=False) / BILLION
-        assert round(without, 2) == published.weights_without_mtp_gb
-        size = fp8_block_bytes(architecture, mtp=True) / BILLION
-    else:
-        size = 2 * parameters(architecture).total / BILLION
-    assert size == pytest.approx(published.weights_gb, abs=0.006)
+    published, size = figures(model), model.weight_bytes
+    assert size.total / BILLION == pytest.approx(published.weights_gb, abs=0.006)
+    if published.weights_without_mtp_gb is not None:
+        assert round(size.without_mtp / BILLION, 2) == published.weights_without_mtp_gb
 
 
 def test_r1_down_to_the_last_parameter() -> None:
     count = parameters(sparse("deepseek-r1"))
     assert count.total == 671_026_419_200
     assert count.routed == 58 * 256 * 3 * 7168 * 2048
-    assert routed_expert_bytes(sparse("deepseek-r1")) == pytest.approx(2.554e9, rel=1e-3)
+    # One expert index over all its layers in FP8, scales included.
+    routed = CATALOG.resolve("deepseek-r1").weight_bytes.routed
+    assert routed / 256 == pytest.approx(2.554e9, rel=1e-3)
 
 
 def test_mtp_is_part_of_the_sparse_models_only() -> None:

@@ -79,11 +79,16 @@ def test_an_override_of_the_ranks_binds_them_too() -> None:
 
 
 def test_slices_of_experts_keep_whole_fp8_blocks() -> None:
-    sliced = {"pipeline_parallel_size": 1, "enable_expert_parallel": False}
+    sliced = {
+        "pipeline_parallel_size": 1,
+        "data_parallel_size": 1,
+        "enable_expert_parallel": False,
+        "enable_eplb": False,
+    }
     found = derive("deepseek-r1", "2x8xh100", overrides={**sliced, "tensor_parallel_size": 16})
     assert found.kwargs["tensor_parallel_size"] == 16
     huge = Machine.load("2x8xh100").model_copy(update={"nodes": 4})
-    with pytest.raises(DoesNotFit, match="cut the 128-wide FP8 blocks"):
+    with pytest.raises(DoesNotFit, match=r"cut the 128-wide groups .* lower it to 16"):
         engine_arguments(
             CATALOG.resolve("deepseek-r1"),
             huge,
@@ -96,6 +101,20 @@ def test_a_real_model_on_cpu_leaves_the_threads_to_vllm() -> None:
     assert "VLLM_CPU_OMP_THREADS_BIND" not in found.env
     assert "HF_HUB_OFFLINE" not in found.env
     assert found.kwargs["dtype"] == "bfloat16"
+
+
+def test_a_gpu_without_bfloat16_computes_in_float16() -> None:
+    assert derive("deepseek-r1:1.5b", "1xt4").kwargs["dtype"] == "float16"
+
+
+def test_memory_that_is_the_systems_too_is_not_taken_whole() -> None:
+    assert derive("deepseek-r1:7b", "jetson-orin").kwargs["gpu_memory_utilization"] == 0.85
+
+
+def test_amd_takes_its_own_kernels_for_experts() -> None:
+    assert derive("deepseek-r1", "8xmi300x").env["VLLM_ROCM_USE_AITER"] == "1"
+    assert "VLLM_ROCM_USE_AITER" not in derive("deepseek-r1:7b", "8xmi300x").env
+    assert "VLLM_ROCM_USE_AITER" not in derive("deepseek-r1", "8xh200").env
 
 
 def test_r1_for_latency() -> None:
@@ -161,6 +180,18 @@ def test_no_such_profile(model: str, machine: str, profile: str, sentence: str) 
     ("model", "machine", "overrides", "sentence"),
     [
         ("deepseek-r1", "8xh100", {}, "86.1 GB of weights a rank leave nothing"),
+        (
+            "deepseek-r1",
+            "8xh200",
+            {"enable_eplb": True, "enable_expert_parallel": True},
+            "does not balance experts in w4a16_gptq",
+        ),
+        (
+            "deepseek-r1",
+            "8xh200",
+            {"speculative_config": {"method": "mtp", "num_speculative_tokens": 1}},
+            "has no prediction layer",
+        ),
         ("deepseek-r1:32b", "1xl4", {}, "65.5 GB of weights"),
         ("deepseek-r1:7b", "cpu", {}, "does not fit cpu"),
         ("deepseek-r1", "8xh200", {"max_model_len": 524288}, "knows 163,840 positions"),
@@ -189,6 +220,8 @@ def test_contradictions_are_refused(
     model: str, machine: str, overrides: dict[str, Any], sentence: str
 ) -> None:
     profile = "tp2-ep" if "data_parallel_size" in overrides else "default"
+    if model == "deepseek-r1":
+        profile = {"8xh100": "latency", "8xh200": "compact"}[machine]
     with pytest.raises(DoesNotFit) as caught:
         derive(model, machine, profile, overrides=overrides)
     assert sentence in str(caught.value)
@@ -255,5 +288,5 @@ def test_the_command_holds_everything() -> None:
 
 def test_profiles_are_listed_with_the_usual_one_first() -> None:
     names = [p.name for p in profiles_for(CATALOG.resolve("deepseek-r1"), Machine.load("8xh200"))]
-    assert names == ["latency", "throughput"]
+    assert names == ["latency", "throughput", "compact"]
     assert derive("deepseek-r1", "8xh200").profile.name == "latency"

@@ -1,7 +1,7 @@
-"""The shipped list of vLLM's arguments, and every derived command, against vLLM's own parser.
+"""The shipped list of vLLM's arguments against vLLM's own parser.
 
-vLLM is asked in a process of its own: it takes ten seconds to import, changes the environment and
-warns while it does.
+What the parser makes of each derived command is in tests/integration/engine. vLLM is asked in a
+process of its own: it takes ten seconds to import, changes the environment and warns while it does.
 """
 
 import json
@@ -19,12 +19,10 @@ from serving.errors import DoesNotFit
 from serving.hardware import Machine
 
 ASK = """
-import dataclasses, json, sys
+import dataclasses, json
 from vllm import __version__
 from vllm.engine.arg_utils import AsyncEngineArgs
-from vllm.entrypoints.launchers.cli_args import (
-    FrontendArgs, make_arg_parser, validate_parsed_serve_args,
-)
+from vllm.entrypoints.launchers.cli_args import FrontendArgs, make_arg_parser
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 
 def kind(action):
@@ -42,16 +40,7 @@ for owner in (AsyncEngineArgs, FrontendArgs):
         if action is not None and "--" + field.name.replace("_", "-") in action.option_strings:
             kinds[field.name] = kind(action)
 
-engine = {field.name for field in dataclasses.fields(AsyncEngineArgs)}
-answers = []
-for case in json.load(sys.stdin):
-    parsed = parser.parse_args(case["argv"])
-    validate_parsed_serve_args(parsed)
-    AsyncEngineArgs(model="x", **{k: v for k, v in case["kwargs"].items() if k in engine})
-    values = {name: getattr(parsed, name) for name in case["kwargs"]}
-    answers.append({"model": parsed.model, "name": parsed.served_model_name, "values": values})
-answer = {"version": __version__, "kinds": kinds, "cases": answers}
-print("ANSWER" + json.dumps(answer, default=str))
+print("ANSWER" + json.dumps({"version": __version__, "kinds": kinds}))
 """
 
 
@@ -70,10 +59,8 @@ def cases() -> list[EngineArguments]:
 
 @pytest.fixture(scope="module")
 def answer() -> dict[str, Any]:
-    question = [{"argv": case.argv, "kwargs": case.kwargs} for case in cases()]
     done = subprocess.run(
         [sys.executable, "-c", ASK],
-        input=json.dumps(question),
         capture_output=True,
         text=True,
         timeout=240,
@@ -96,16 +83,6 @@ def test_the_list_is_that_of_the_installed_vllm(answer: dict[str, Any]) -> None:
     shipped = VllmArguments.load()
     assert answer["version"].split("+")[0] == shipped.version
     assert dict(shipped.kinds) == answer["kinds"]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_vllm_reads_every_command_as_it_was_meant(answer: dict[str, Any]) -> None:
-    for case, read in zip(cases(), answer["cases"], strict=True):
-        where = f"{case.model.id} on {case.machine.id}, {case.profile.name}"
-        assert read["model"] == case.source, where
-        assert read["name"] == [case.model.id], where
-        assert read["values"] == case.kwargs, where
 
 
 @pytest.mark.parametrize(

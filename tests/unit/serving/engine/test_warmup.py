@@ -9,6 +9,7 @@ from serving.engine.warmup import (
     WarmUpError,
     WarmUpStep,
     call,
+    request_body,
     warm_up,
     warm_up_steps,
 )
@@ -110,3 +111,9 @@ def test_steps_meet_every_kind_and_stay_within_the_engine(sequences: int) -> Non
     assert {step.stream for step in steps} == {False, True}
     assert max(step.batch for step in steps) == min(sequences, 16)
     assert all(step.batch <= sequences for step in steps)
+
+
+def test_whole_answers_are_asked_for_with_log_probabilities_for_the_canary_will_be() -> None:
+    alone, streamed = (json.loads(request_body("m", step, 0)) for step in STEPS)
+    assert (alone["logprobs"], alone["top_logprobs"]) == (True, 1)
+    assert "logprobs" not in streamed

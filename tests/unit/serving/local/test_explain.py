@@ -17,6 +17,14 @@ def test_the_engine_cores_own_reason_is_found_in_the_log() -> None:
     assert root_cause("all is well") is None
 
 
+def test_a_dead_engines_reason_is_looked_for_in_the_log() -> None:
+    told = explain("A replica's health check failed. It will be UNHEALTHY.")
+    assert says_look_above(told)
+    prefix = "(ModelServer pid=7) (EngineCore pid=8) ERROR 11-22 16:59:55 [core.py:1376] "
+    log = f"{prefix}EngineCore encountered a fatal error.\n{prefix}CUDA out of memory."
+    assert "max_num_seqs" in str(root_cause(log))
+
+
 TRACEBACK = """\
 The deployment failed to start 1 times in a row.
 Traceback (most recent call last):

@@ -1,4 +1,5 @@
-from dataclasses import asdict
+import stat
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -6,14 +7,14 @@ from pydantic import ValidationError
 from r1.stack.ports import plan_ports
 from serving.local.config import LocalPlane, Ports
 from serving.local.ray_head import head_command, ray_environment
+from serving.own_ray import write_token
 
 
 def plane(base: int, **changes: object) -> LocalPlane:
-    numbers = asdict(plan_ports(base))
     return LocalPlane.model_validate(
         {
             "temp_dir": f"/tmp/r1-{base}",
-            "ports": {name: numbers[name] for name in Ports.model_fields},
+            "ports": plan_ports(base).model_dump(include=set(Ports.model_fields)),
             "longest_answer_s": 600,
             "applications": [{"model": "r1-nano", "arguments": {"hardware": "cpu"}}],
             **changes,
@@ -53,3 +54,19 @@ def test_a_folder_too_long_for_rays_sockets_is_refused() -> None:
 def test_an_application_names_its_model_in_one_place() -> None:
     with pytest.raises(ValidationError, match="beside the arguments"):
         plane(20000, applications=[{"model": "r1-nano", "arguments": {"model": "r1-nano"}}])
+
+
+def test_only_the_stacks_own_processes_are_let_in(tmp_path: Path) -> None:
+    ours = plane(20000).model_copy(update={"temp_dir": tmp_path})
+    variables = ray_environment(ours)
+    assert variables["RAY_AUTH_MODE"] == "token"
+    write_token(tmp_path)
+    file = Path(variables["RAY_AUTH_TOKEN_PATH"])
+    first = file.read_text()
+    assert (len(first), stat.S_IMODE(file.stat().st_mode)) == (64, 0o600)
+    write_token(tmp_path)
+    assert file.read_text() != first
+
+
+def test_ray_knows_the_gpus_that_the_models_take() -> None:
+    assert "--num-gpus=8" in head_command(plane(20000, gpus=8))

@@ -1,0 +1,1 @@
+"""Faults put under traffic whose answers are known, and what callers see of them."""

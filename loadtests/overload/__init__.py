@@ -1,0 +1,1 @@
+"""The gateway under more load than its model can take."""

@@ -1,0 +1,1 @@
+"""Hours of traffic while faults come and go by chance."""

@@ -1,0 +1,1 @@
+"""Fleets of simulated engines behind the gateway's own policies, in virtual time."""

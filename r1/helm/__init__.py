@@ -1,0 +1,1 @@
+"""Plans as values of the Helm chart, and the rules of plans as a table that the chart reads."""

@@ -1,0 +1,1 @@
+"""What the Helm chart runs in pods of its own, in the gateway's image."""

@@ -1,0 +1,1 @@
+"""What `r1 top` shows: metrics read twice, figures made of them, a frame of text."""

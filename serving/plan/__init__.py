@@ -1,0 +1,1 @@
+"""What a deployment needs and what it will do: pure arithmetic, calibrated on published figures."""

@@ -1,0 +1,1 @@
+"""Gauges next to the engines: GPUs, memory, cold starts, and where their replicas are."""

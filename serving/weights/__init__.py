@@ -1,0 +1,1 @@
+"""Weights: where they come from, a cache on each node, checksums, and how they are loaded."""
