@@ -42,7 +42,7 @@ def listen(
     send_buffer_bytes: int | None = None,
     write_timeout_s: float | None = None,
 ) -> socket.socket:
-    """A listening socket, inheritable. Raises PortTaken, with a sentence.
+    """A listening socket. Raises PortTaken, with a sentence.
 
     `write_timeout_s`: the kernel ends a connection whose peer takes nothing for so long.
     """
@@ -66,7 +66,6 @@ def listen(
             "another port"
         ) from error
     listener.setblocking(False)
-    listener.set_inheritable(True)
     return listener
 
 

@@ -68,6 +68,8 @@ class Supervisor:
             write_timeout_s=settings.listen.write_timeout_s,
         )
         with api:
+            # For the workers, which have no use for the admin port's.
+            api.set_inheritable(True)
             door = listen(settings.admin.host, settings.admin.port)
             self._handle_signals()
             self._in_force = self._begin(self._first, api)

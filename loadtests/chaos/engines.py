@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ START_S = 300.0
 """Most that a model server, or a gateway, takes to start on a busy machine."""
 STEP_MS = 10.0
 """Of a simulated decode step: a stream has 100 tokens/s."""
+_RUNNING = "vllm:num_requests_running{"
 _SERVER = "vllm.entrypoints.launchers.api_server.entry"
 
 
@@ -72,6 +74,14 @@ class Engine:
     def pids(self) -> list[int]:
         """Of all its processes."""
         return [each.pid for each in self._child.tree()]
+
+    def running(self) -> float:
+        """Requests that it works on at the moment."""
+        url = f"http://127.0.0.1:{self.port}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        values = [each.rpartition(" ")[2] for each in lines if each.startswith(_RUNNING)]
+        return sum(map(float, values))
 
     def kill(self) -> None:
         """SIGKILL to all its processes."""

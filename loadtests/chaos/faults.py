@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import psutil
 
+from loadtests.chaos.engines import Engine
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -75,17 +77,18 @@ class Common:
 
 @dataclass
 class Killed(Common):
-    """An engine ends by SIGKILL, and is started again at the end."""
+    """An engine ends by SIGKILL, the one with the most to do; it is started again at the end."""
 
     name: str = "engine killed"
 
     def begin(self, stage: Stage) -> None:
-        """Kill the first engine."""
-        stage.engines[0].kill()
+        """Kill it. With more streams than calls under way, one of its requests is a stream."""
+        max(stage.engines, key=Engine.running).kill()
 
     def end(self, stage: Stage) -> None:
         """Start it."""
-        stage.engines[0].revive()
+        for each in stage.engines:
+            each.revive()
 
 
 @dataclass

@@ -44,6 +44,18 @@ class Flow:
             time.sleep(0.05)
         return False
 
+    def midway(self, within_s: float) -> bool:
+        """Wait until every long stream under way has some of its text and lacks some; False if that
+        takes too long. A fault then meets streams that have something to lose."""
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            # The set changes in the other thread, between two of this thread's steps only.
+            long = [call for call in tuple(self.traffic.running) if call.question.tokens]
+            if all(0.05 < self.traffic.share(call) < 0.8 for call in long):
+                return True
+            time.sleep(0.02)
+        return False
+
     def close(self) -> None:
         """Ask nothing more, and wait for the answers."""
         self._loop.call_soon_threadsafe(self._stop.set)

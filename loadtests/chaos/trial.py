@@ -34,6 +34,7 @@ def trial(stage: Stage, system: System, known: Traffic, fault: Fault, hold_s: fl
     resumed = stage.served.resumed()
     with flowing(known) as flow:
         flow.answered(0, 1, _SETTLES_S)
+        flow.midway(_SETTLES_S)
         struck_at = flow.now
         with broken(fault, stage):
             time.sleep(hold_s)

@@ -49,7 +49,7 @@ class Question:
         return body
 
 
-@dataclass
+@dataclass(eq=False)
 class Call:
     """A question and what came of it. Times in seconds, `began` from the load's beginning on."""
 
@@ -68,11 +68,9 @@ class Call:
     duration: float = 0.0
 
 
-async def ask(
-    session: aiohttp.ClientSession, target: Target, question: Question, began: float = 0.0
-) -> Call:
-    """Ask once, without any retry; whatever goes wrong is told in the result."""
-    call = Call(question, began)
+async def ask(session: aiohttp.ClientSession, target: Target, call: Call) -> Call:
+    """Ask once, without any retry; whatever comes and goes wrong is told in the call."""
+    question = call.question
     start = time.perf_counter()
     # A kept answer would hide what happens to those that are generated.
     headers = {

@@ -70,7 +70,8 @@ class Traffic:
     expected: dict[Question, Answer] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     """Those that are over, by their end."""
-    running: int = 0
+    running: set[Call] = field(default_factory=set)
+    """Those under way."""
 
     async def learn(self) -> None:
         """Ask every question alone and then all at once; both answers must be the same.
@@ -82,9 +83,11 @@ class Traffic:
         long, short = self.load.questions()
         questions = long + short
         async with self._session(keep=True) as session:
-            alone = [await ask(session, self.target, each) for each in questions]
+            alone = [await ask(session, self.target, Call(each, 0)) for each in questions]
             self.expected = _learned(alone)
-            together = await asyncio.gather(*(ask(session, self.target, q) for q in questions))
+            together = await asyncio.gather(
+                *(ask(session, self.target, Call(each, 0)) for each in questions)
+            )
         _learned(together)
         for call in together:
             found = self.faults(call)
@@ -107,9 +110,10 @@ class Traffic:
                 for question in _from(questions, number):
                     if stop.is_set() or next(numbers, None) is None:
                         return
-                    self.running += 1
-                    call = await ask(session, self.target, question, time.perf_counter() - began)
-                    self.running -= 1
+                    call = Call(question, time.perf_counter() - began)
+                    self.running.add(call)
+                    await ask(session, self.target, call)
+                    self.running.discard(call)
                     self.calls.append(call)
                     # Who is refused at once does not ask at once again.
                     await asyncio.sleep(pause_s if call.ending == DONE else max(pause_s, 0.1))
@@ -119,6 +123,12 @@ class Traffic:
                     group.create_task(caller(number, long, 0.0))
                 for number in range(self.load.short_callers):
                     group.create_task(caller(number, short, self.load.pause_s))
+
+    def share(self, call: Call) -> float:
+        """How much of the expected text a call has so far: 0 to 1 while all is well."""
+        expected = self.expected[call.question]
+        got, whole = (len(each.reasoning) + len(each.content) for each in (call.answer, expected))
+        return got / max(whole, 1)
 
     def faults(self, call: Call) -> list[str]:
         """What is wrong with a call; empty if nothing is."""

@@ -38,7 +38,8 @@ def test_answers_of_a_frozen_model_server_come_from_another_one(
         # As many at a server as come.
         model={"batching": {"mode": "off"}},
         retry={"attempts": 3},
-        pool={"free_requests": 8, "frozen_s": 1},
+        # So long is no well server silent, also on a busy machine.
+        pool={"free_requests": 8, "frozen_s": 5},
     )
     try:
 
@@ -61,8 +62,9 @@ def test_answers_of_a_frozen_model_server_come_from_another_one(
 
             wait_for(begun, "four answers of the first one, in their middle")
             engines[0].child.send_signal(signal.SIGSTOP)
-            assert [each.result(30) for each in streams] == [uncut] * 2
-            assert [each.result(30).json()["choices"] for each in calls] == [whole] * 2
+            assert [each.result(90) for each in streams] == [uncut] * 2
+            answers = [each.result(90).json() for each in calls]
+        assert [each.get("choices", each) for each in answers] == [whole] * 2
         # It is counted behind the answer.
         wait_for(lambda: gateway.value("r1_resumes_total", outcome="ok") == 2, "both to be counted")
     finally:

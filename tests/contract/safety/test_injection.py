@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.contract.safety.wire import RawServer, answer, request, say, statuses
-from tests.contract.stack import HTTP, Gateway, chat
+from tests.contract.stack import HTTP, Gateway, chat, wait_for
 
 ESCAPE = '\x1b[2J\x9b31m\r\n{"event": "forged", "tenant": "root"}\r\nset-cookie: forged=1\x00'
 FIELDS = {
@@ -50,11 +50,11 @@ def test_what_a_model_server_says_ends_no_header(door: Gateway, raw: RawServer) 
 
 
 def test_no_field_of_a_request_writes_into_the_log(door: Gateway, raw: RawServer) -> None:
-    before = len(door.text())
+    before, asked = len(door.text()), set()
     paths = ("/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/completions")
     for path in paths:
         for field in ("model", "user", "stop", "temperature", "messages", "input", "prompt"):
-            HTTP.post(
+            answer = HTTP.post(
                 door.url + path,
                 json={**chat(), "prompt": "x", "input": "x", "max_tokens": 5, field: ESCAPE},
                 headers={
@@ -64,19 +64,24 @@ def test_no_field_of_a_request_writes_into_the_log(door: Gateway, raw: RawServer
                     "x-request-timeout": "forged",
                 },
             )
+            asked.add(answer.headers["x-request-id"])
     for path in ("/v1/models/%0d%0aforged", "/%1b[2Jforged", "/v1/responses/%0aforged"):
         assert HTTP.get(door.url + path, headers=door.headers).status_code == 404
     HTTP.get(door.admin_url + "/admin/keys/%0aforged", headers={"authorization": "Bearer \x1b[2J"})
+    # Behind the answer; and so may the last line of the test before this one.
+    wait_for(lambda: all(each in door.text() for each in asked), "all of them in the log")
     written = door.text()[before:]
     assert "forged" not in written
-    lines = written.removesuffix("\n").split("\n")
-    assert len(lines) == 4 * 7
-    for line in lines:
+    told = []
+    for line in written.removesuffix("\n").split("\n"):
         assert line.isprintable()
         event = json.loads(line)
         assert event["event"] == "request"
         assert set(event) <= FIELDS
         assert event["tenant"] == "acme"
+        told.append(event["request_id"])
+    assert sorted(each for each in told if each in asked) == sorted(asked)
+    assert len(asked) == 4 * 7
 
 
 def test_no_field_of_a_request_becomes_a_label(door: Gateway, raw: RawServer) -> None:

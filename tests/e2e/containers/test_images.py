@@ -111,7 +111,8 @@ def running(daemon: Daemon, tag: str, folder: Path) -> Iterator[tuple[str, int]]
     port, admin = free_port(), free_port()
     (folder / "pepper").write_text("p" * 32)
     config = {
-        "listen": {"port": port},
+        # Clients of this test keep their connections for as long as they have the answer.
+        "listen": {"port": port, "drain_idle_s": 1},
         "admin": {"port": admin},
         "store": {"url": "redis://127.0.0.1:1/0"},
         "auth": {"pepper_file": "/etc/r1/pepper"},

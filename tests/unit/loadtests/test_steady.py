@@ -102,7 +102,7 @@ async def test_streams_that_run_when_it_is_told_to_stop_come_to_their_end(engine
         await asyncio.sleep(0.001)
     stop.set()
     await running
-    assert traffic.running == 0
+    assert not traffic.running
     assert len(traffic.calls) == 3
     assert Report.of(traffic).good
 
