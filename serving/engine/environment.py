@@ -52,6 +52,10 @@ def environment(
             # vLLM's own choice keeps one processor for its scheduler and binds to the rest, so
             # both nano engines of a small machine would sit on the same one.
             found |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+        if kwargs.get("enforce_eager"):
+            # vLLM's sampler still has a function compiled at its first use: 17 to 21 s of a start
+            # on two processors, for no token more (docs/benchmarks.md).
+            found["TORCHDYNAMO_DISABLE"] = "1"
     return found
 
 

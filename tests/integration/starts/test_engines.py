@@ -38,6 +38,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             "VLLM_NO_USAGE_STATS": "1",
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "OMP_NUM_THREADS": "1",
+            "TORCHDYNAMO_DISABLE": "1",
             "VLLM_LOGGING_LEVEL": "ERROR",
         },
         capture_output=True,

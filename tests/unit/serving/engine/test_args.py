@@ -56,6 +56,12 @@ def test_nano_engines_float_with_one_thread() -> None:
     assert env["HF_HUB_OFFLINE"] == "1"
 
 
+def test_who_wants_nothing_compiled_waits_for_no_compiler() -> None:
+    assert derive("r1-nano").env["TORCHDYNAMO_DISABLE"] == "1"
+    compiled = derive("r1-nano", overrides={"enforce_eager": False})
+    assert "TORCHDYNAMO_DISABLE" not in compiled.env
+
+
 @pytest.mark.parametrize(
     ("cpus", "bind"),
     [(None, "0|1"), ([0, 1], "0|1"), ([7, 4, 5, 6], "4,5|6,7"), ([2, 3, 9], "2|3")],
