@@ -68,6 +68,9 @@ from gateway.upstream.retry import Retry
 _LOOK_AROUND_S = 2.0
 """How long a new worker may wait for its first looks before it serves."""
 _LOOK_STEP_S = 0.02
+_MEET_S = 3.0
+"""How long a new worker may wait for its store before it serves without one."""
+_MEET_AGAIN_S = 0.1
 _BEAT_S = 1.0
 _FLUSH_S = 2.0
 """How long the last settlements may take to reach the store when a worker ends."""
@@ -275,7 +278,10 @@ async def gateway(
         try:
             async with _running(beside):
                 sources = [each.url for each in settings.discover]
-                await _look_around(router, sources + [each.source for each in adapters])
+                await asyncio.gather(
+                    _look_around(router, sources + [each.source for each in adapters]),
+                    _meet(store),
+                )
                 yield Front(app)
         finally:
             await door.close()
@@ -353,6 +359,18 @@ async def _look_around(router: Router, sources: Sequence[str]) -> None:
         if router.looked_around(sources):
             return
         await asyncio.sleep(_LOOK_STEP_S)
+
+
+async def _meet(store: Store) -> None:
+    """Wait until the store has answered, or for as long as there is patience.
+
+    The first connections take their time on a busy machine. A worker that can't look up a key yet
+    would refuse callers whom those before it knew.
+    """
+    for _ in range(round(_MEET_S / _MEET_AGAIN_S)):
+        if await store.met():
+            return
+        await asyncio.sleep(_MEET_AGAIN_S)
 
 
 def _waiting(door: Door, adapters: Adapters) -> int:

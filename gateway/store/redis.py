@@ -103,6 +103,14 @@ class Store:
         """Raise StoreDown unless Redis answers."""
         await self._guard("ping", self._ping)
 
+    async def met(self) -> bool:
+        """Whether Redis answers over each kind of connection; opens those that are not open."""
+        with suppress(StoreDown):
+            await self._attempt("ping", self._ping)
+            await self.script("ping", "return 1", (), ())
+            return True
+        return False
+
     async def indexed(self, index: str) -> dict[str, str]:
         """All fields of the hash `index`."""
         place = self._place(index)

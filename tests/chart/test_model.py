@@ -113,6 +113,26 @@ def test_a_worker_may_drain_for_a_start_elsewhere_and_the_longest_answer(
         assert pods["head"]["spec"]["terminationGracePeriodSeconds"] > drain
 
 
+def test_a_drain_may_take_one_group_of_a_models_workers_at_a_time(helm: Helm) -> None:
+    """Kubernetes can't count how many pods a RayCluster wants: there, those that stay are said."""
+    derived = {name: value for name, value in LARGE["deepseek-r1"].items() if name != "pod"}
+    del derived["nodesPerReplica"]
+    models = {**LARGE, "deepseek-r1": derived}
+
+    def budgets(runtime: str) -> dict[str, Document]:
+        return {
+            each["metadata"]["name"].removeprefix("r1-ray-"): {
+                name: value for name, value in each["spec"].items() if name.endswith("vailable")
+            }
+            for each in helm.render(runtime=runtime, models=models)
+            if each["kind"] == "PodDisruptionBudget" and "-ray-" in each["metadata"]["name"]
+        }
+
+    small = "deepseek-r1-distill-qwen-1-5b"
+    assert budgets("plain") == {"deepseek-r1": {"maxUnavailable": 2}, small: {"maxUnavailable": 1}}
+    assert budgets("kuberay") == {"deepseek-r1": {"minAvailable": 2}, small: {"minAvailable": 0}}
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_head_and_workers_agree_on_rays_settings(helm: Helm, runtime: str) -> None:
     found = [environment(pod) for pod in ray_pods(helm.render(runtime=runtime)).values()]
