@@ -14,8 +14,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import FrameType
+
+import psutil
 
 from serving.telemetry.node import node_telemetry
 
@@ -24,6 +27,10 @@ TELEMETRY_PORT = 8082
 # Without a head nothing moves elsewhere, and Ray would wait for all of its time, as after a release
 # was uninstalled. A head that only starts anew is back before.
 HEAD_GONE_S = 120.0
+# A head that drains waits for all of its time too, though nobody is left to whom it matters. A
+# worker whose network is lost for a moment is back before.
+WORKERS_GONE_S = 15.0
+GCS_PORT = 6379
 _ADDRESS = "--address="
 
 
@@ -50,19 +57,37 @@ def head_of(words: Sequence[str]) -> tuple[str, int] | None:
     return None
 
 
-def run(words: Sequence[str], head_gone_s: float = HEAD_GONE_S) -> int:
+def has_workers(port: int = GCS_PORT) -> bool:
+    """Whether another machine or pod is connected to the head's store of the cluster's state."""
+    return any(
+        each.status == psutil.CONN_ESTABLISHED
+        and each.laddr
+        and each.raddr
+        and each.laddr.port == port
+        and each.raddr.ip != each.laddr.ip
+        for each in psutil.net_connections("tcp")
+    )
+
+
+def run(
+    words: Sequence[str],
+    head_gone_s: float = HEAD_GONE_S,
+    workers_gone_s: float = WORKERS_GONE_S,
+) -> int:
     """Run a command until it ends, SIGTERM included; return its exit status.
 
-    A worker that was told to go, and sees no head for `head_gone_s` seconds, is ended.
+    A worker that was told to go, and sees no head for `head_gone_s` seconds, is ended; so is a head
+    that sees no worker for `workers_gone_s`.
     """
     with subprocess.Popen(words) as child:
         head = head_of(words)
+        needed = has_workers if head is None else partial(_listens, head)
+        patience_s = workers_gone_s if head is None else head_gone_s
 
         def pass_on(number: int, frame: FrameType | None) -> None:
             os.kill(child.pid, number)
-            if head is not None:
-                waiting = (child.pid, head, head_gone_s)
-                threading.Thread(target=_end_without, args=waiting, daemon=True).start()
+            waiting = (child.pid, needed, patience_s)
+            threading.Thread(target=_end_unneeded, args=waiting, daemon=True).start()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, pass_on)
@@ -74,16 +99,21 @@ def run(words: Sequence[str], head_gone_s: float = HEAD_GONE_S) -> int:
         return child.returncode
 
 
-def _end_without(process: int, head: tuple[str, int], gone_s: float) -> None:
+def _end_unneeded(process: int, needed: Callable[[], bool], patience_s: float) -> None:
     seen = time.monotonic()
-    while time.monotonic() - seen < gone_s:
-        try:
-            socket.create_connection(head, timeout=1).close()
+    while time.monotonic() - seen < patience_s:
+        if needed():
             seen = time.monotonic()
-        except OSError:
-            pass
-        time.sleep(min(1.0, gone_s))
+        time.sleep(min(1.0, patience_s))
     os.kill(process, signal.SIGKILL)
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def main() -> int:

@@ -23,15 +23,16 @@ from tests.e2e.steps import (
 from tests.e2e.tools import Tools
 from tests.e2e.traffic import known
 
-pytestmark = [pytest.mark.timeout(1500), pytest.mark.slow]
+pytestmark = pytest.mark.timeout(1500)
 
 RUNTIME = "kuberay"
 
 
 @pytest.fixture(scope="module")
 def release(tools: Tools, small: Values) -> Iterator[Release]:
-    # The old cluster stays for the longest answer: here a minute is enough.
-    release = Release(tools, "kuberay", merged(small, {"runtime": RUNTIME, "longestAnswer": 60}))
+    # The old cluster stays for a start elsewhere and the longest answer: here a minute is enough.
+    short = {"longestAnswer": 60, "ray": {"kuberay": {"deletionDelaySeconds": 60}}}
+    release = Release(tools, "kuberay", merged(small, {"runtime": RUNTIME, **short}))
     try:
         yield release
     finally:
@@ -60,11 +61,13 @@ def test_monitors_lead_to_both_planes_metrics(release: Release) -> None:
     assert all(sums["vllm:generation_tokens_total"] > 0 for sums in listed.values())
 
 
+@pytest.mark.slow
 def test_gateways_restart_three_times(release: Release, traffic: Traffic) -> None:
     with disturbed(RUNTIME, "gateways restarted three times", traffic):
         restart_gateways(release, 3)
 
 
+@pytest.mark.slow
 def test_a_changed_model_is_a_new_cluster_and_a_switch(release: Release, traffic: Traffic) -> None:
     old = uids(release, "ray-head")
     with disturbed(RUNTIME, "helm upgrade, model changed", traffic):
@@ -72,6 +75,7 @@ def test_a_changed_model_is_a_new_cluster_and_a_switch(release: Release, traffic
         wait_new(release, "ray-head", old, 1)
 
 
+@pytest.mark.slow
 def test_a_rollback_is_a_switch_back(release: Release, traffic: Traffic) -> None:
     old = uids(release, "ray-head")
     with disturbed(RUNTIME, "helm rollback, model changed back", traffic):
@@ -80,6 +84,7 @@ def test_a_rollback_is_a_switch_back(release: Release, traffic: Traffic) -> None
     assert_sums_are_right(release)
 
 
+@pytest.mark.slow
 def test_a_worker_is_lost(release: Release, traffic: Traffic) -> None:
     before = uids(release, "ray-worker")
     victim = release.pods("ray-worker")[0]["metadata"]
@@ -88,6 +93,7 @@ def test_a_worker_is_lost(release: Release, traffic: Traffic) -> None:
         wait_new(release, "ray-worker", {victim["uid"]}, len(before))
 
 
+@pytest.mark.slow
 def test_the_head_is_lost(release: Release, traffic: Traffic) -> None:
     before = uids(release, "ray-head")
     with disturbed(RUNTIME, "the Ray head killed", traffic):

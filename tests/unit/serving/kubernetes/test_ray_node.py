@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.kubernetes.ray_node import command, head_of, run
+from serving.kubernetes.ray_node import command, has_workers, head_of, run
 
 
 def test_it_runs_what_it_is_given() -> None:
@@ -35,7 +35,8 @@ def test_a_worker_knows_its_head_and_a_head_has_none() -> None:
     assert head_of(["ray", "start", "--head"]) is None
 
 
-def test_a_worker_that_is_told_to_go_does_not_wait_for_a_head_that_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", ["worker", "head"])
+def test_who_is_told_to_go_does_not_wait_for_those_who_are_gone(tmp_path: Path, role: str) -> None:
     ready = tmp_path / "ready"
     script = f"""
 import pathlib, signal, time
@@ -45,14 +46,28 @@ time.sleep(600)
 """
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    words = [sys.executable, "-c", script, f"--address=127.0.0.1:{port}"]
-    code = f"from serving.kubernetes.ray_node import run; raise SystemExit(-run({words!r}, 0.1))"
+    words = [sys.executable, "-c", script]
+    if role == "worker":
+        words.append(f"--address=127.0.0.1:{port}")
+    code = f"from serving.kubernetes.ray_node import run; raise SystemExit(-run({words!r}, .1, .1))"
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         while not ready.exists():
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == signal.SIGKILL
+
+
+def test_a_head_has_workers_while_others_are_connected_to_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        # Its own processes and the autoscaler beside it ask it too.
+        with socket.create_connection(("127.0.0.1", port)):
+            assert not has_workers(port)
+        with socket.socket() as worker:
+            worker.bind(("127.0.0.2", 0))
+            worker.connect(("127.0.0.1", port))
+            assert has_workers(port)
 
 
 def test_it_ends_with_the_commands_status() -> None:

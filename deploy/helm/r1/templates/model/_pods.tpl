@@ -223,6 +223,11 @@ automountServiceAccountToken: false
 {{- end }}
 enableServiceLinks: false
 terminationGracePeriodSeconds: {{ ternary 30 (include "r1.workerGraceSeconds" . | int) $plain }}
+{{- if not $plain }}
+# KubeRay's autoscaler beside the head is a first process without an ear for SIGTERM, which would
+# have the pod wait for all of its grace; in a namespace of processes with others it isn't the first.
+shareProcessNamespace: true
+{{- end }}
 securityContext:
   {{- include "r1.podSecurityContext" . | nindent 2 }}
 {{- include "r1.scheduling" $pod }}
