@@ -29,11 +29,13 @@ def kept(helm: Helm, files: tuple[Path, ...]) -> str:
 def main() -> None:
     """Write all of them, with the helm on PATH."""
     helm = Helm(os.environ)
+    # All of it first: a helm that is missing, or refuses, leaves what is there.
+    texts = {golden_file(files): kept(helm, files) for files in ((), *((file,) for file in VALUES))}
     GOLDEN.mkdir(exist_ok=True)
-    for old in GOLDEN.glob("*.yaml"):
+    for old in set(GOLDEN.glob("*.yaml")) - texts.keys():
         old.unlink()
-    for files in ((), *((file,) for file in VALUES)):
-        golden_file(files).write_text(kept(helm, files), "utf-8")
+    for file, text in texts.items():
+        file.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

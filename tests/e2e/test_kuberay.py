@@ -31,7 +31,8 @@ RUNTIME = "kuberay"
 @pytest.fixture(scope="module")
 def release(tools: Tools, small: Values) -> Iterator[Release]:
     # The old cluster stays for a start elsewhere and the longest answer: here a minute is enough.
-    short = {"longestAnswer": 60, "ray": {"kuberay": {"deletionDelaySeconds": 60}}}
+    ray = {"kuberay": {"deletionDelaySeconds": 60}, "replacementSeconds": 60}
+    short = {"longestAnswer": 60, "ray": ray}
     release = Release(tools, "kuberay", merged(small, {"runtime": RUNTIME, **short}))
     try:
         yield release
