@@ -14,6 +14,7 @@ import yaml
 
 from loadtests.chaos.engines import MODEL, START_S
 from loadtests.chaos.stage import Served
+from loadtests.gateways.peers import LITELLM_HEALTH, LITELLM_QUIET, litellm_models
 from loadtests.gateways.targets import CannotStart, answers, free_port, wait_until
 from loadtests.streams import Target
 
@@ -78,19 +79,8 @@ def litellm(stage: Stage, venv: Path) -> Iterator[Served]:
     if not program.exists():
         raise CannotStart(f"not installed: no {program} (python -m loadtests.gateways makes it)")
     port, key = free_port(), "sk-" + secrets.token_hex(16)
-    deployments = [
-        {
-            "model_name": MODEL,
-            "litellm_params": {
-                "model": f"openai/{MODEL}",
-                "api_base": f"{url}/v1",
-                "api_key": "none",
-            },
-        }
-        for url in stage.urls()
-    ]
     config: dict[str, Any] = {
-        "model_list": deployments,
+        "model_list": litellm_models(MODEL, stage.urls()),
         "router_settings": {"num_retries": 2, "routing_strategy": "least-busy"},
         "general_settings": {"master_key": key},
         "litellm_settings": {"telemetry": False, "drop_params": False},
@@ -98,13 +88,12 @@ def litellm(stage: Stage, venv: Path) -> Iterator[Served]:
     path = stage.folder / "litellm.yaml"
     path.write_text(yaml.safe_dump(config))
     command = [str(program), "--config", str(path), "--host", "127.0.0.1", "--port", str(port)]
-    quiet = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     command += ["--num_workers", str(WORKERS)]
     # Under libfaketime time.sleep fails in its threads.
-    environment = {**quiet, **stage.small()}
+    environment = {**LITELLM_QUIET, **stage.small()}
     child = stage.keeper.spawn("disk/litellm", command, environment, group=stage.group)
     try:
-        ready = partial(answers, port, "/health/liveliness")
+        ready = partial(answers, port, LITELLM_HEALTH)
         wait_until(ready, child.process, "LiteLLM", START_S)
         yield Served(Target("litellm", f"http://127.0.0.1:{port}/v1", MODEL, key), child)
     finally:

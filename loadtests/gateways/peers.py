@@ -89,6 +89,26 @@ def _router(port: int, upstreams: Sequence[int]) -> list[str]:
     return words + [f"http://127.0.0.1:{each}" for each in upstreams]
 
 
+LITELLM_HEALTH = "/health/liveliness"
+LITELLM_QUIET = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+"""Its environment: no line a call, and no list of prices from the internet."""
+
+
+def litellm_models(model: str, urls: Sequence[str]) -> list[dict[str, Any]]:
+    """LiteLLM's `model_list`: model servers without keys as deployments of one model."""
+    return [
+        {
+            "model_name": model,
+            "litellm_params": {
+                "model": f"openai/{model}",
+                "api_base": f"{url}/v1",
+                "api_key": "none",
+            },
+        }
+        for url in urls
+    ]
+
+
 @contextlib.contextmanager
 def litellm(
     bench: Bench,
@@ -104,19 +124,9 @@ def litellm(
     """
     needed(venv, "litellm")
     port, key = free_port(), "sk-" + secrets.token_hex(16)
-    models = [
-        {
-            "model_name": MODEL,
-            "litellm_params": {
-                "model": f"openai/{MODEL}",
-                "api_base": f"http://127.0.0.1:{each}/v1",
-                "api_key": "none",
-            },
-        }
-        for each in upstreams
-    ]
+    urls = [f"http://127.0.0.1:{each}" for each in upstreams]
     config: dict[str, Any] = {
-        "model_list": models,
+        "model_list": litellm_models(MODEL, urls),
         "general_settings": {"master_key": key} if auth else {},
         "litellm_settings": {"telemetry": False},
         "router_settings": {"num_retries": 2},
@@ -128,6 +138,5 @@ def litellm(
     path.write_text(yaml.safe_dump(config))
     command = [str(venv / "bin" / "litellm"), "--config", str(path), "--port", str(port)]
     command += ["--host", "127.0.0.1", "--num_workers", "1"]
-    quiet = {"LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
-    with bench.running("litellm", command, port, "/health/liveliness", **quiet) as pid:
+    with bench.running("litellm", command, port, LITELLM_HEALTH, **LITELLM_QUIET) as pid:
         yield Target(Address("litellm", port, MODEL, key), pid)
