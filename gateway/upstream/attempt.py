@@ -14,6 +14,7 @@ from gateway.batching.door import Door
 from gateway.call import Call
 from gateway.errors import GatewayError, UpstreamError, UpstreamFailed
 from gateway.http.wire import Response
+from gateway.model_settings import Timeouts
 from gateway.patience import Patience
 from gateway.protocol import sse
 from gateway.protocol.continuation import END, Progress, rest_of_request
@@ -223,15 +224,15 @@ class Attempt:
         """The question for the rest of an answer. Raises UpstreamError where there is none."""
         upstream = visit.upstream
         given = upstream.dialect.body(call.asked, upstream.model, call.model.settings.defaults)
-        timeout_s = call.model.settings.timeouts.connect_s
-        silent = await self._silent(upstream, given, timeout_s)
-        text = await self._text(upstream, progress, silent, timeout_s)
+        timeouts = call.model.settings.timeouts
+        silent = await self._silent(upstream, given, timeouts)
+        text = await self._text(upstream, progress, silent, timeouts)
         for _ in range(_PARTS):
             if not text.endswith(_HALF_CHARACTER):
                 break
             # The rest of a character can't be told from its parts: they are asked for again.
             progress.ids.pop()
-            text = await self._text(upstream, progress, silent, timeout_s)
+            text = await self._text(upstream, progress, silent, timeouts)
         held = progress.rest(text)
         body = rest_of_request(progress, given, upstream.context_length)
         if held is None or body is None:
@@ -240,22 +241,22 @@ class Attempt:
         return Question(upstream.dialect.path("completions"), body)
 
     async def _silent(
-        self, upstream: Upstream, given: dict[str, Any], timeout_s: float
+        self, upstream: Upstream, given: dict[str, Any], timeouts: Timeouts
     ) -> int | None:
         """The token that may stand in an answer and has no text in its stream, if any may."""
         if not given.get("ignore_eos"):
             return None
-        end = await self._client.token(upstream, END, timeout_s)
+        end = await self._client.token(upstream, END, timeouts)
         if end is None:
             # Another tokenizer's end of an answer isn't known.
             raise lost()
         return end
 
     async def _text(
-        self, upstream: Upstream, progress: Progress, silent: int | None, timeout_s: float
+        self, upstream: Upstream, progress: Progress, silent: int | None, timeouts: Timeouts
     ) -> str:
         ids = [each for each in progress.ids if each != silent]
-        return await self._client.detokenize(upstream, ids, timeout_s)
+        return await self._client.detokenize(upstream, ids, timeouts)
 
     @staticmethod
     def _patience(call: Call, upstream: Upstream, seconds: float) -> Patience:

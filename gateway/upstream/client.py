@@ -116,7 +116,7 @@ class UpstreamClient:
     ) -> int:
         """How many tokens a prompt is, by the upstream's own tokenizer (vLLM's /tokenize)."""
         lookup = Lookup("/tokenize", prompt)
-        answer = await self._ask(upstream, lookup, timeouts.connect_s + timeouts.idle_s)
+        answer = await self._ask_patiently(upstream, lookup, timeouts)
         if not isinstance(answer.get("count"), int):
             raise _no_answer(lookup)
         return int(answer["count"])
@@ -126,7 +126,7 @@ class UpstreamClient:
     ) -> int:
         """The same for a prompt in Anthropic's form."""
         lookup = Lookup("/v1/messages/count_tokens", prompt)
-        answer = await self._ask(upstream, lookup, timeouts.connect_s + timeouts.idle_s)
+        answer = await self._ask_patiently(upstream, lookup, timeouts)
         count = answer.get("input_tokens")
         if not isinstance(count, int):
             raise _no_answer(lookup)
@@ -147,17 +147,18 @@ class UpstreamClient:
         lookup = Lookup("/v1/completions", body)
         return await self._ask(upstream, lookup, timeout_s, {OWN: "canary"})
 
-    async def token(self, upstream: Upstream, text: str, timeout_s: float) -> int | None:
+    async def token(self, upstream: Upstream, text: str, timeouts: Timeouts) -> int | None:
         """The id of `text` where it is one token (vLLM's /tokenize). Raises UpstreamError."""
         prompt = {"model": upstream.model, "prompt": text, "add_special_tokens": False}
-        tokens = (await self._ask(upstream, Lookup("/tokenize", prompt), timeout_s)).get("tokens")
+        answer = await self._ask_patiently(upstream, Lookup("/tokenize", prompt), timeouts)
+        tokens = answer.get("tokens")
         found = tokens[0] if isinstance(tokens, list) and len(tokens) == 1 else None
         return found if isinstance(found, int) else None
 
-    async def detokenize(self, upstream: Upstream, ids: list[int], timeout_s: float) -> str:
+    async def detokenize(self, upstream: Upstream, ids: list[int], timeouts: Timeouts) -> str:
         """The text of tokens, special ones too (vLLM's /detokenize). Raises UpstreamError."""
         lookup = Lookup("/detokenize", {"model": upstream.model, "tokens": ids})
-        answer = await self._ask(upstream, lookup, timeout_s)
+        answer = await self._ask_patiently(upstream, lookup, timeouts)
         text = answer.get("prompt")
         if not isinstance(text, str):
             raise _no_answer(lookup)
@@ -199,19 +200,27 @@ class UpstreamClient:
         if upstream.think_end is None:
             upstream.think_end = facts.think_end
 
+    async def _ask_patiently(
+        self, upstream: Upstream, lookup: Lookup, timeouts: Timeouts
+    ) -> dict[str, Any]:
+        """For a caller who waits: without the answer there is none for them either."""
+        seconds = timeouts.connect_s + timeouts.idle_s
+        return await self._ask(upstream, lookup, seconds, connect_s=timeouts.connect_s)
+
     async def _ask(
         self,
         upstream: Upstream,
         lookup: Lookup,
         timeout_s: float,
         marks: Mapping[str, str] | None = None,
+        connect_s: float | None = None,
     ) -> dict[str, Any]:
         body = None if lookup.body is None else orjson.dumps(lookup.body)
         headers = {**self._headers(upstream), **(marks or {})}
         try:
             async with asyncio.timeout(timeout_s):
                 response = await self._http.ask(
-                    upstream.url, lookup.path, headers, body, connect_s=timeout_s
+                    upstream.url, lookup.path, headers, body, connect_s=connect_s or timeout_s
                 )
                 try:
                     if response.status != 200:

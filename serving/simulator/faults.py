@@ -42,6 +42,7 @@ class Controls(BaseModel):
     after: int = Field(default=4, ge=0)  # events of a stream before the fault
     slow: float = Field(default=1.0, gt=0)  # factor on every step's time
     first_token_s: float = Field(default=0.0, ge=0)  # on top, before the first token
+    detokenize_s: float = Field(default=0.0, ge=0)  # a busy processor
     step_s: float = Field(default=0.0, ge=0)
     per_sequence_s: float = Field(default=0.0, ge=0)
     per_context_token_s: float = Field(default=0.0, ge=0)

@@ -161,6 +161,7 @@ class Server:
 
     async def _detokenize(self, request: web.Request) -> web.Response:
         body = await request.json()
+        await asyncio.sleep(self.controls.detokenize_s)
         return web.json_response({"prompt": written(body["tokens"])})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:

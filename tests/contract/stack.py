@@ -195,6 +195,7 @@ class Simulator(Process):
             share=1.0,
             step_s=0.0,
             first_token_s=0.0,
+            detokenize_s=0.0,
             per_event=1,
             tool=None,
             loops=False,

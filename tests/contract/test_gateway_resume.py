@@ -18,6 +18,7 @@ from tests.contract.stack import HTTP, Gateway, RedisServer, Simulator, read_str
 pytestmark = pytest.mark.timeout(240)
 
 REASONING = "Sieben und fünf: 7+5=12 ✓ 十二. Prüfe 🙂 noch einmal."
+CONNECT_S = 2.0
 CONTENT = "Die Antwort: \\boxed{12} — 答案是 12 🎉."
 
 
@@ -37,7 +38,7 @@ def served(
         # Nearly all go to the first one, which the tests make sick.
         [{"url": engines[0].url, "weight": 1000}, {"url": engines[1].url}],
         retry={"attempts": 3, "base_s": 0.01, "resumes": 2, "budget_reserve": 100},
-        model={"timeouts": {"idle_s": 30, "first_byte_s": 30}},
+        model={"timeouts": {"connect_s": CONNECT_S, "idle_s": 30, "first_byte_s": 30}},
         # The sick one is asked again and again.
         pool={"affinity": False, "failures": 1000, "failure_gap": 1},
     )
@@ -103,6 +104,18 @@ def test_no_token_is_lost_or_doubled(
     resumed = int(after_all["ok"] - before["ok"])
     assert resumed > 0, "no answer was cut"
     assert (after_all["failed"], after_all["refused"]) == (before["failed"], before["refused"])
+
+
+def test_a_server_that_is_slow_to_take_an_answer_over_is_waited_for(
+    served: Gateway, pair: tuple[Simulator, Simulator]
+) -> None:
+    """Longer than for a connection: beside engines that start, a processor has no time for it."""
+    sick, well = pair
+    well.control(detokenize_s=CONNECT_S + 0.5)
+    sick.control(fault="cut", after=4)
+    heard = ask(served)
+    assert heard.error is None
+    assert (heard.reasoning, heard.content) == (REASONING, CONTENT)
 
 
 def test_an_answer_goes_on_past_the_token_that_would_end_it(
