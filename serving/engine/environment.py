@@ -54,7 +54,8 @@ def environment(
             found |= {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
         if kwargs.get("enforce_eager"):
             # vLLM's sampler still has a function compiled at its first use: 17 to 21 s of a start
-            # on two processors, for no token more (docs/benchmarks.md).
+            # on two processors, for no more tokens/s (16 sampled streams: 1,306 with it, 1,280
+            # without; the runs differ by more).
             found["TORCHDYNAMO_DISABLE"] = "1"
     return found
 
