@@ -69,7 +69,8 @@ _LOOK_AROUND_S = 2.0
 """How long a new worker may wait for its first looks before it serves."""
 _LOOK_STEP_S = 0.02
 _MEET_S = 3.0
-"""How long a new worker may wait for its store before it serves without one."""
+"""How long a new worker may wait for its store before it serves without one: so long between looks,
+each of which takes a silent store's `store.timeout_s`."""
 _MEET_AGAIN_S = 0.1
 _BEAT_S = 1.0
 _FLUSH_S = 2.0

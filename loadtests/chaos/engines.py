@@ -6,11 +6,10 @@ import json
 import signal
 import subprocess
 import sys
-import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadtests.gateways.targets import answers, free_port, wait_until
+from loadtests.gateways.targets import answers, counted, free_port, wait_until
 
 if TYPE_CHECKING:
     from loadtests.chaos.processes import Child, Keeper
@@ -20,7 +19,6 @@ START_S = 300.0
 """Most that a model server, or a gateway, takes to start on a busy machine."""
 STEP_MS = 10.0
 """Of a simulated decode step: a stream has 100 tokens/s."""
-_RUNNING = "vllm:num_requests_running{"
 _SERVER = "vllm.entrypoints.launchers.api_server.entry"
 
 
@@ -77,11 +75,7 @@ class Engine:
 
     def running(self) -> float:
         """Requests that it works on at the moment."""
-        url = f"http://127.0.0.1:{self.port}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        values = [each.rpartition(" ")[2] for each in lines if each.startswith(_RUNNING)]
-        return sum(map(float, values))
+        return sum(counted(self.port, "vllm:num_requests_running", "model_name").values())
 
     def kill(self) -> None:
         """SIGKILL to all its processes."""

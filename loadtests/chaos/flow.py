@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from loadtests.steady.traffic import Traffic
 
@@ -34,27 +34,30 @@ class Flow:
     def answered(self, since: int, least: int, within_s: float) -> bool:
         """Wait until each kind of question was answered well so many times among the calls that
         were begun since; False if that takes too long."""
-        until = time.monotonic() + within_s
         kinds = {question.kind for question in self.traffic.expected}
-        while time.monotonic() < until:
+
+        def answered() -> bool:
             calls = self.traffic.calls[since:]
             good = [call.question.kind for call in calls if not self.traffic.faults(call)]
-            if all(good.count(kind) >= least for kind in kinds):
-                return True
-            time.sleep(0.05)
-        return False
+            return all(good.count(kind) >= least for kind in kinds)
+
+        return _comes(answered, within_s)
 
     def midway(self, within_s: float) -> bool:
-        """Wait until every long stream under way has some of its text and lacks some; False if that
+        """Wait until every caller's long stream has some of its text and lacks some; False if that
         takes too long. A fault then meets streams that have something to lose."""
-        until = time.monotonic() + within_s
-        while time.monotonic() < until:
+
+        def midway() -> bool:
             # The set changes in the other thread, between two of this thread's steps only.
-            long = [call for call in tuple(self.traffic.running) if call.question.tokens]
-            if all(0.05 < self.traffic.share(call) < 0.8 for call in long):
-                return True
-            time.sleep(0.02)
-        return False
+            shares = [
+                self.traffic.share(call)
+                for call in tuple(self.traffic.running)
+                if call.question.tokens
+            ]
+            callers = self.traffic.load.long_callers
+            return len(shares) == callers and all(0.05 < share < 0.8 for share in shares)
+
+        return _comes(midway, within_s)
 
     def close(self) -> None:
         """Ask nothing more, and wait for the answers."""
@@ -64,6 +67,15 @@ class Flow:
 
     def _run(self) -> None:
         self._loop.run_until_complete(self.traffic.run(self._stop))
+
+
+def _comes(condition: Callable[[], bool], within_s: float) -> bool:
+    until = time.monotonic() + within_s
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 @contextlib.contextmanager

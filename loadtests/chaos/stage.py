@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from loadtests.chaos.engines import Command, Engine
 from loadtests.chaos.processes import Child, Keeper
 from loadtests.chaos.room import mount, unmount
 from loadtests.chaos.wire import Wire
-from loadtests.gateways.targets import free_port, redis_binary, wait_until
+from loadtests.gateways.targets import counted, free_port, redis_binary, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,11 +77,7 @@ class Served:
         """Streams that went on elsewhere so far; 0 for who can't tell."""
         if self.admin is None:
             return 0.0
-        url = f"http://127.0.0.1:{self.admin}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            lines = answer.read().decode().splitlines()
-        mine = [each for each in lines if each.startswith("r1_resumes_total{")]
-        return sum(float(each.rpartition(" ")[2]) for each in mine if 'outcome="ok"' in each)
+        return counted(self.admin, "r1_resumes_total", "outcome").get("ok", 0.0)
 
 
 @dataclass

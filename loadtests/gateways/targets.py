@@ -79,16 +79,20 @@ class Gateway(Target):
         return Address(tenant, self.address.port, self.address.model, key)
 
     def counted(self, name: str, label: str) -> dict[str, float]:
-        """The samples of a metric, by the value of one label."""
-        url = f"http://127.0.0.1:{self.admin}/metrics"
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            text = answer.read().decode()
-        found: dict[str, float] = {}
-        for line in re.findall(rf"^{name}\{{.*$", text, re.MULTILINE):
-            by = re.search(rf'\b{label}="([^"]*)"', line)
-            if by is not None:
-                found[by[1]] = found.get(by[1], 0.0) + float(line.rpartition(" ")[2])
-        return found
+        """Samples of its own metrics."""
+        return counted(self.admin, name, label)
+
+
+def counted(port: int, name: str, label: str) -> dict[str, float]:
+    """The samples of a metric of a server on this machine, by the value of one label."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    found: dict[str, float] = {}
+    for line in re.findall(rf"^{name}\{{.*$", text, re.MULTILINE):
+        by = re.search(rf'\b{label}="([^"]*)"', line)
+        if by is not None:
+            found[by[1]] = found.get(by[1], 0.0) + float(line.rpartition(" ")[2])
+    return found
 
 
 @dataclass

@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from loadtests.steady.traffic import Traffic
 from tests.e2e.doctor import Doctor
 from tests.e2e.kit import Kit
 from tests.e2e.playground import SHARED_CLASS, Playground
 from tests.e2e.release import SMALL, Release, Values, merged
 from tests.e2e.times import timed
 from tests.e2e.tools import ROOT, TAG_VARIABLE, Tools
+from tests.e2e.traffic import known
 
 # A file of values over those of the suites: a registry, a storage class, nodes of your own.
 VALUES_VARIABLE = "R1_E2E_VALUES"
@@ -78,6 +80,12 @@ def images(kit: Kit) -> str:
         redis = yaml.safe_load((ROOT / "deploy/helm/r1/values.yaml").read_text("utf-8"))["redis"]
         kit.load("{repository}:{tag}".format(**redis["image"]))
     return str(project["version"])
+
+
+@pytest.fixture(scope="module")
+def traffic(release: Release) -> Traffic:
+    """Calls of the module's own `release`, whose answers are known."""
+    return known(release.target())
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import openai
 from loadtests.steady.traffic import Traffic
 from serving.nano.arithmetic import boxed
 from tests.e2e import times
+from tests.e2e.monitors import engines
 from tests.e2e.playground import wait_until
 from tests.e2e.release import MODEL, NAME, Release
 from tests.e2e.tools import CommandError
@@ -49,6 +50,13 @@ def assert_sums_are_right(release: Release) -> None:
         (pair, answer) for pair, answer in zip(pairs, answers, strict=True) if answer != sum(pair)
     ]
     assert len(wrong) <= 1, wrong
+
+
+def assert_one_engine_counts(release: Release) -> None:
+    """The one replica's own metrics are found, and count what was asked."""
+    listed = engines(release)
+    assert len(listed) == 1
+    assert all(sums["vllm:generation_tokens_total"] > 0 for sums in listed.values())
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from loadtests.steady.traffic import Traffic
-from tests.e2e.monitors import engines, monitored
+from tests.e2e.monitors import monitored
 from tests.e2e.release import MODEL, Release, Values, merged
 from tests.e2e.steps import (
+    assert_one_engine_counts,
     assert_sums_are_right,
     disturbed,
     install,
@@ -21,7 +22,6 @@ from tests.e2e.steps import (
     wait_new,
 )
 from tests.e2e.tools import Tools
-from tests.e2e.traffic import known
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -40,11 +40,6 @@ def release(tools: Tools, small: Values) -> Iterator[Release]:
         release.take_away()
 
 
-@pytest.fixture(scope="module")
-def traffic(release: Release) -> Traffic:
-    return known(release.target())
-
-
 def test_nothing_becomes_a_gateway_that_answers(release: Release) -> None:
     install(release, RUNTIME)
     assert_sums_are_right(release)
@@ -57,9 +52,7 @@ def test_helm_test_passes(release: Release) -> None:
 def test_monitors_lead_to_both_planes_metrics(release: Release) -> None:
     scraped = monitored(release)
     assert sum(":8081/" in each for each in scraped) == len(release.pods("gateway"))
-    listed = engines(release)
-    assert len(listed) == 1
-    assert all(sums["vllm:generation_tokens_total"] > 0 for sums in listed.values())
+    assert_one_engine_counts(release)
 
 
 @pytest.mark.slow

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from loadtests.steady.traffic import Traffic
-from tests.e2e.monitors import engines, monitored
+from tests.e2e.monitors import monitored
 from tests.e2e.network.check import let_in, recorded, refused
 from tests.e2e.release import MODEL, NAME, Release, Values, merged
 from tests.e2e.rights import rights
 from tests.e2e.steps import (
+    assert_one_engine_counts,
     assert_sums_are_right,
     disturbed,
     evict,
@@ -24,7 +25,6 @@ from tests.e2e.steps import (
     wait_new,
 )
 from tests.e2e.tools import Tools
-from tests.e2e.traffic import known
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -39,11 +39,6 @@ def release(tools: Tools, small: Values) -> Iterator[Release]:
         yield release
     finally:
         release.take_away()
-
-
-@pytest.fixture(scope="module")
-def traffic(release: Release) -> Traffic:
-    return known(release.target())
 
 
 def test_nothing_becomes_a_gateway_that_answers(release: Release) -> None:
@@ -61,9 +56,7 @@ def test_monitors_lead_to_both_planes_metrics(release: Release) -> None:
     assert len(gateways) == len(release.pods("gateway"))
     assert sum(scraped[each]["r1_requests_total"] for each in gateways) >= 1
     assert any("r1_memory_used_ratio" in sums for sums in scraped.values())
-    listed = engines(release)
-    assert len(listed) == 1
-    assert all(sums["vllm:generation_tokens_total"] > 0 for sums in listed.values())
+    assert_one_engine_counts(release)
 
 
 def test_accounts_may_do_only_what_they_need(release: Release) -> None:
