@@ -71,6 +71,12 @@ for i = 1, tonumber(word()) do
   end
   mine[url] = math.max(used, math.min(mine[url] or 0, wish))
   total[url] = (total[url] or 0) + mine[url]
+  local over = total[url] - math.floor(windows[url])
+  if over > 0 then
+    -- The window shrank: what came free since is not for the next.
+    local less = math.min(over, mine[url] - used)
+    mine[url], total[url] = mine[url] - less, total[url] - less
+  end
   wishes[url] = wish
 end
 for url, _ in pairs(mine) do

@@ -64,6 +64,9 @@ def adjust(window: float, seen: Reading, capacity: int, settings: Batching) -> f
         return min(most, window + settings.increase) if unopposed else min(most, window)
     slope = seen.usual.ratio / seen.usual.inside
     best = seen.gaps.inside + (settings.margin - seen.gaps.ratio) / slope
+    if seen.usual.ratio > 1.0:
+        # Slow at the moment, whatever was inside when it was slowest.
+        best = min(best, seen.usual.inside + (settings.margin - seen.usual.ratio) / slope)
     if seen.gaps.ratio > 1.0:
         return min(most, max(least, min(window, max(best, window * settings.decrease))))
     if seen.usual.inside > seen.gaps.inside:

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
 
 from gateway.auth.manage import create_key
 
@@ -150,6 +151,12 @@ class RedisServer(Process):
         super().__init__(command, folder / "redis.log")
         wait_for(self._listens, "Redis")
 
+    def refill(self) -> None:
+        """Full retry budgets, whatever gateways of other tests have spent."""
+        with Redis.from_url(self.url) as store:
+            if spent := store.keys("r1:retry:*"):
+                store.delete(*spent)
+
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
@@ -240,6 +247,8 @@ class Gateway(Process):
             secrets.token_urlsafe(32) if like is None else like.pepper_file.read_text()
         )
         (folder / "admin.key").write_text(self.admin_key)
+        if like is None:
+            redis.refill()
         port, admin = free_port(), free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.admin_url = f"http://127.0.0.1:{admin}"

@@ -38,7 +38,7 @@ def test_answers_of_a_frozen_model_server_come_from_another_one(
         [{"url": engines[0].url, "weight": 1000}, {"url": engines[1].url}],
         # As many at a server as come.
         model={"batching": {"mode": "off"}},
-        retry={"attempts": 5, "budget_reserve": 100},
+        retry={"attempts": 5},
         # So long is no well server silent, also on a busy machine.
         pool={"free_requests": 8, "frozen_s": 5},
     )

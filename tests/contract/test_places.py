@@ -85,6 +85,27 @@ async def test_windows_are_never_exceeded_and_no_place_is_left_unused(
         assert standing.others == 0
 
 
+async def test_a_window_that_shrinks_takes_the_places_that_come_free(server: RedisServer) -> None:
+    async with store(server) as made:
+        one, other = Worker(made, "one", "shrink"), Worker(made, "other", "shrink")
+        for worker in (one, other):
+            await worker.trade(4, waiting=4, start=8)
+            worker.used = dict(worker.held)
+        assert (sum(one.used.values()), sum(other.used.values())) == (8, 8)
+        # What is used is nobody's to take.
+        standing = await one.trade(4, waiting=8, windows=dict.fromkeys(URLS, 3.7))
+        assert one.held == one.used
+        for left in (3, 2, 1):
+            # One ends at each worker and replica, and many wait.
+            for worker in (one, other):
+                worker.used = dict.fromkeys(URLS, left)
+                standing = await worker.trade(4, waiting=8)
+            total = 2 * left
+            if total >= 3:
+                assert one.held == other.held == dict.fromkeys(URLS, left)
+        assert {place.total for place in standing.places.values()} == {3}
+
+
 async def test_who_has_waited_longest_gets_the_next_place(server: RedisServer) -> None:
     async with store(server) as made:
         holder, early, late = (Worker(made, name, "line") for name in ("a", "c", "b"))

@@ -57,6 +57,18 @@ def test_feedback_raises_where_targets_are_met_and_lowers_where_they_are_not(
         assert after >= min(window, capacity)
 
 
+def test_who_is_slow_now_gets_less_whatever_was_inside_when_it_was_slowest() -> None:
+    window = 32.0
+    for _ in range(60):
+        # The slowest were seen with 32 inside, minutes ago; with a few inside it is slow too.
+        seen = Reading(Slowest(2.4, 32.0), Slowest(2.0, window), None, waiting=True)
+        window = adjust(window, seen, 256, DEFAULT)
+    assert window == DEFAULT.low_window
+    # With a median in time, what lies behind is no reason to go below what it says.
+    seen = Reading(Slowest(1.2, 32.0), Slowest(0.5, 16.0), None, waiting=True)
+    assert adjust(16.0, seen, 256, DEFAULT) == 16.0
+
+
 @given(st.floats(4, 256), st.booleans(), st.booleans())
 def test_without_streams_those_who_wait_raise_it(window: float, waiting: bool, blind: bool) -> None:
     after = adjust(window, Reading(None, None, None, waiting, blind), 256, DEFAULT)
