@@ -23,6 +23,14 @@ def redis(folder: Path) -> Iterator[RedisServer]:
     server.end()
 
 
+@pytest.fixture(autouse=True)
+def full_budgets(request: pytest.FixtureRequest) -> None:
+    """No test has to live with the retry budget that others have spent."""
+    if "redis" in request.fixturenames:
+        store: RedisServer = request.getfixturevalue("redis")
+        store.refill()
+
+
 @pytest.fixture(scope="session")
 def shared_vllm(folder: Path) -> Iterator[Simulator]:
     key = folder / "engine.key"

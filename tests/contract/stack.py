@@ -152,7 +152,7 @@ class RedisServer(Process):
         wait_for(self._listens, "Redis")
 
     def refill(self) -> None:
-        """Full retry budgets, whatever gateways of other tests have spent."""
+        """Make the retry budgets full again."""
         with Redis.from_url(self.url) as store:
             if spent := store.keys("r1:retry:*"):
                 store.delete(*spent)
@@ -247,8 +247,6 @@ class Gateway(Process):
             secrets.token_urlsafe(32) if like is None else like.pepper_file.read_text()
         )
         (folder / "admin.key").write_text(self.admin_key)
-        if like is None:
-            redis.refill()
         port, admin = free_port(), free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.admin_url = f"http://127.0.0.1:{admin}"
